@@ -1,0 +1,20 @@
+"""minicnn: a small deep-learning engine, in the spirit of Julia's Knet. See README.md, then autograd.py.
+
+`__all__` leaves out the names that shadow Python's own (mc.sum, mc.max, mc.abs, mc.pow) so that
+`from minicnn import *` is safe.
+"""
+from .autograd import Param, Result, Tape, diff, grad, gradloss, params, value
+from .autograd import force_training, freeze, primitive, training, zerograd
+from .device import cpucopy, device, gpucopy, memory, seed
+from .ops.basic import abs, add, clip, div, exp, log, matmul, max, mean, mul, neg, pow, sqrt, sub, sum
+from .ops.basic import cat, getitem, mat, pad, reshape, transpose
+from .ops.conv import conv4, conv4w, conv4x, deconv4
+from .ops.pool import pool, unpool, upsample
+from .ops.batchnorm import batchnorm, bnmoments, bnparams
+from .ops.activation import elu, leaky_relu, relu, selu, sigm, softplus, tanh
+from .ops.loss import accuracy, bce, huber, logistic, logsoftmax, logsumexp, mse, nll, softmax
+from .ops.dropout import dropout
+
+__version__ = "0.1.0"
+__all__ = [name for name in dir() if not name.startswith("_") and name not in
+           ("abs", "autograd", "device_", "max", "ops", "pow", "sum", "walk")]

@@ -1,0 +1,196 @@
+"""Where arrays live: NumPy on the CPU, CuPy on the GPU. The only file that imports cupy, and only when asked to.
+
+    mc.device("cuda")                  # new Params land there from now on, in the whole process
+    with mc.device("cpu"): ...         # in this thread, for a while
+    fast = mc.gpucopy(model)
+"""
+import copy
+import functools
+import importlib
+import importlib.util
+import os
+import threading
+
+import numpy as np
+
+from .autograd import Tracked
+from .walk import walk
+
+
+@functools.lru_cache(maxsize=None)
+def _cupy():
+    """(cupy, "") where a GPU answers, else (None, why). Each CuPy version fails in its own way."""
+    try:
+        import cupy
+        count = cupy.cuda.runtime.getDeviceCount()
+    except ImportError as e:
+        return None, f"CuPy cannot be imported ({e})"
+    except Exception as e:                      # CUDARuntimeError exists only where cupy does
+        return None, f"CuPy found no usable GPU ({e})"
+    return (cupy, "") if count else (None, "CuPy found no GPU")
+
+
+def on_gpu(x):
+    """Is x a CuPy array?"""
+    return type(x).__module__.startswith("cupy")
+
+
+def xp(x):
+    """The array module of x: numpy or cupy."""
+    return _cupy()[0] if on_gpu(x) else np
+
+
+# ------------------------------------------------------------------ the current device
+
+
+class _Thread(threading.local):
+    name = None
+
+
+_thread = _Thread()
+_process = "cpu"
+
+
+class device:
+    """`device("cuda")`, `device("cuda:1")`, `device("cpu")` choose where new arrays go, as a call or in a `with`.
+
+    >>> with device("cpu") as d: print(d.name)
+    cpu
+    """
+
+    def __init__(self, name):
+        global _process
+        self.name, self.before = _checked(name), _process
+        _process = self.name
+
+    def __enter__(self):
+        global _process
+        _process = self.before                  # in a `with`, only this thread changes
+        self.before, _thread.name = _thread.name, self.name
+        return self
+
+    def __exit__(self, *_):
+        _thread.name = self.before
+
+
+def _checked(name):
+    kind, _, number = str(name).partition(":")
+    if kind == "cpu" and not number:
+        return "cpu"
+    if kind != "cuda" or (number and not number.isdigit()):
+        raise ValueError(f"device got {name!r}: expected 'cpu', 'cuda' or 'cuda:1'")
+    cupy, why = _cupy()
+    if cupy is None:
+        raise RuntimeError(f"device {name!r} was asked for, but {why}: install a cupy wheel for this GPU, or use 'cpu'")
+    if int(number or 0) >= cupy.cuda.runtime.getDeviceCount():
+        raise ValueError(f"device got {name!r}, but there are {cupy.cuda.runtime.getDeviceCount()} GPUs")
+    return f"cuda:{int(number or 0)}"
+
+
+def current():
+    """The name of the device in force in this thread: "cpu", "cuda:0" ..."""
+    return _thread.name or _process
+
+
+def to(name, x):
+    """The array x on the device of that name (x itself where it is there already)."""
+    if name == "cpu":
+        return _cupy()[0].asnumpy(x) if on_gpu(x) else np.asarray(x)
+    cupy = _cupy()[0]
+    with cupy.cuda.Device(int(name[5:])):
+        return cupy.asarray(x)
+
+
+def _moved(x, name):
+    """A deep copy of any object, its arrays on that device: deepcopy takes them from its memo."""
+    arrays = [value for _, value in _arrays(x)]
+    memo = {id(a): to(name, a) if on_gpu(a) or name != "cpu" else a.copy() for a in arrays}
+    return copy.deepcopy(x, memo)
+
+
+def _arrays(x):
+    cupy = _cupy()[0]
+    kinds = (np.ndarray,) if cupy is None else (np.ndarray, cupy.ndarray)
+    for path, found in walk(x, kinds + (Tracked,)):
+        if isinstance(found, Tracked):
+            yield path, found.value
+            yield from walk(getattr(found, "opt", None), kinds, path + ".opt")
+        else:
+            yield path, found
+
+
+def gpucopy(x):
+    """A deep copy of a model (any object) with every array on the GPU in force, or the first."""
+    name = current()
+    return _moved(x, name if name != "cpu" else _checked("cuda"))
+
+
+def cpucopy(x):
+    """A deep copy of a model (any object) with every array in main memory."""
+    return _moved(x, "cpu")
+
+
+def memory():
+    """Bytes held on the device in force: {"used", "held", "free", "total"}; the CPU knows its peak only.
+
+    >>> sorted(memory())
+    ['peak']
+    """
+    if current() == "cpu":
+        import resource
+        return {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    cupy = _cupy()[0]
+    with cupy.cuda.Device(int(current()[5:])):
+        pool, (free, total) = cupy.get_default_memory_pool(), cupy.cuda.runtime.memGetInfo()
+        return {"used": pool.used_bytes(), "held": pool.total_bytes(), "free": free, "total": total}
+
+
+# ------------------------------------------------------------------ random numbers
+
+_rng = None
+
+
+def rng():
+    """The engine's generator; always on the CPU, so that a seed means the same on every device."""
+    global _rng
+    if _rng is None:
+        _rng = np.random.default_rng()
+    return _rng
+
+
+def seed(n):
+    """Make what follows (initial weights, shuffling, dropout) the same in every run."""
+    global _rng
+    _rng = np.random.default_rng(n)
+
+
+# ------------------------------------------------------------------ formula or kernel
+
+
+def dispatch(formula, *args):
+    """formula(*args), by the kernel of that name in the neighbour file where there is one that takes them.
+
+    `_conv4` in `ops/conv.py` may have a `conv4` in `ops/conv_cpu.py` (Numba). Kernels compute in float32 and
+    answer NotImplemented to arguments that are too rare for them. Where a tape listens the formula runs, since
+    it is made of operators.
+    """
+    fast = _kernel(formula.__module__, formula.__name__)
+    if fast is not None and all(_takes(a) for a in args):
+        y = fast(*args)
+        if y is not NotImplemented:
+            return y
+    return formula(*args)
+
+
+def _takes(a):
+    dtype = getattr(a, "dtype", None)
+    return dtype is None or not (isinstance(a, Tracked) or on_gpu(a) or dtype == np.float64)
+
+
+@functools.lru_cache(maxsize=None)
+def _kernel(module, name):
+    if os.environ.get("MINICNN_NUMBA") == "0" or importlib.util.find_spec("numba") is None:
+        return None
+    if importlib.util.find_spec(module + "_cpu") is None:
+        return None
+    return getattr(importlib.import_module(module + "_cpu"), name.lstrip("_"), None)

@@ -1,0 +1,109 @@
+"""Activations, element by element; each gradient reads the output where it can, so that the input may go."""
+import numpy as np
+
+from ..autograd import nograd, primitive, value
+from ..device import dispatch, xp
+from .basic import add, mul, sub
+from .shapes import floating
+
+__all__ = ["elu", "leaky_relu", "relu", "selu", "sigm", "softplus", "tanh"]
+
+SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+
+
+@primitive(keep="y")
+def relu(x):
+    """max(0, x), with gradient 0 at 0.
+
+    >>> relu(np.array([-1., 2.]))
+    array([0., 2.])
+    """
+    floating("relu", x=x)
+    return dispatch(_relu, x)
+
+
+@primitive
+def reluback(dy, y):
+    """The gradient of relu: dy where y > 0."""
+    return dispatch(_reluback, dy, y)
+
+
+@primitive(keep="y")
+def tanh(x):
+    """The hyperbolic tangent."""
+    floating("tanh", x=x)
+    return dispatch(_tanh, x)
+
+
+def tanhback(dy, y):
+    """The gradient of tanh: dy * (1 - y * y)."""
+    return dispatch(_tanhback, dy, y)
+
+
+@primitive(keep="y")
+def sigm(x):
+    """The logistic function 1 / (1 + exp(-x)), without overflow."""
+    floating("sigm", x=x)
+    e = np.exp(-np.abs(x))
+    return xp(x).where(x >= 0, 1, e) / (1 + e)
+
+
+@primitive(keep="x")
+def leaky_relu(x, slope=0.01):
+    """x where it is positive, slope * x elsewhere."""
+    floating("leaky_relu", x=x)
+    return xp(x).where(x > 0, x, x * slope)
+
+
+@primitive(keep="y")
+def elu(x, alpha=1.0):
+    """x where it is positive, alpha * (exp(x) - 1) elsewhere."""
+    floating("elu", x=x)
+    return xp(x).where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+
+
+def selu(x):
+    """The self-normalising elu: SELU_SCALE * elu(x, SELU_ALPHA)."""
+    return mul(elu(x, SELU_ALPHA), SELU_SCALE)
+
+
+@primitive(keep="x")
+def softplus(x):
+    """log(1 + exp(x)), without overflow."""
+    floating("softplus", x=x)
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def _relu(x):
+    return np.maximum(x, 0)
+
+
+def _reluback(dy, y):
+    return xp(dy).where(np.isnan(y), y, dy * (y > 0))       # NaN stays visible
+
+
+def _tanh(x):
+    return np.tanh(x)
+
+
+def _tanhback(dy, y):
+    return mul(dy, sub(1, mul(y, y)))
+
+
+def _leaky_slope(x, slope):
+    return xp(x).where(x > 0, 1, slope).astype(x.dtype)
+
+
+def _elu_back(dy, y, x, alpha=1.0):
+    """1 where y > 0, else alpha * exp(x) = y + alpha."""
+    positive = (value(y) > 0).astype(y.dtype)
+    return mul(dy, add(mul(add(y, alpha), 1 - positive), positive))
+
+
+relu.back = (lambda dy, y, x: reluback(dy, y),)
+reluback.back = (lambda ddx, z, dy, y: reluback(ddx, y), nograd)
+tanh.back = (lambda dy, y, x: tanhback(dy, y),)
+sigm.back = (lambda dy, y, x: mul(dy, mul(y, sub(1, y))),)
+leaky_relu.back = (lambda dy, y, x, slope=0.01: mul(dy, _leaky_slope(value(x), slope)),)
+elu.back = (_elu_back,)
+softplus.back = (lambda dy, y, x: mul(dy, sigm(x)),)

@@ -1,0 +1,134 @@
+"""Batch normalisation over the last axis (channels), with running moments for use after training."""
+import numpy as np
+
+from ..autograd import Tracked, primitive, training as now_training, value
+from ..device import current, dispatch, to
+from .basic import add, cat, div, getitem, mul, pow, sqrt, sub, sum
+from .shapes import floating
+
+__all__ = ["batchnorm", "bnmoments", "bnparams"]
+
+
+class bnmoments:
+    """The running mean and variance of C channels: `running = (1 - momentum) * running + momentum * batch`.
+
+    The variance is the biased one (divided by the number of pixels).
+    """
+
+    def __init__(self, channels, *, momentum=0.1, dtype="float32"):
+        self.momentum = momentum
+        self.mean, self.var = to(current(), np.zeros(channels, dtype)), to(current(), np.ones(channels, dtype))
+
+    def update(self, mean, var):
+        """Move towards a batch's moments; new arrays, since a running tape may hold the old ones."""
+        m = self.momentum
+        self.mean = (self.mean * (1 - m) + mean * m).astype(self.mean.dtype)
+        self.var = (self.var * (1 - m) + var * m).astype(self.var.dtype)
+
+    def __repr__(self):
+        return f"bnmoments({len(self.mean)}, momentum={self.momentum})"
+
+
+def bnparams(channels, dtype="float32"):
+    """The vector of a batchnorm's parameters: C scales (1), then C shifts (0)."""
+    return to(current(), np.repeat(np.array([1, 0], dtype), channels))
+
+
+def batchnorm(x, moments=None, params=None, *, eps=1e-5, training=None):
+    """(x - mean) / sqrt(var + eps) * scale + shift, channel by channel; x is (..., C).
+
+    While training (inside diff, unless `training` says otherwise) mean and variance are the batch's, and
+    `moments` follow them; otherwise they are those of `moments`. `params` is a vector of C scales and C shifts
+    (see bnparams), or None for none.
+
+    >>> batchnorm(np.array([[1.], [3.]]), training=True, eps=0)
+    array([[-1.],
+           [ 1.]])
+    """
+    floating("batchnorm", x=x)
+    if x.ndim < 2 or x.shape[-1] == 0:
+        raise ValueError(f"batchnorm needs x of shape (N, ..., C), got {x.shape}")
+    channels = x.shape[-1]
+    if params is not None and params.shape != (2 * channels,):
+        raise ValueError(f"batchnorm of shape {x.shape} needs params of shape ({2 * channels},), got {params.shape}")
+    if moments is not None and moments.mean.shape != (channels,):
+        raise ValueError(f"batchnorm of shape {x.shape} needs moments of {channels} channels, got {moments.mean.shape[0]}")
+    if now_training() if training is None else training:
+        if x.size == 0:
+            raise ValueError(f"batchnorm cannot take the mean of an empty batch of shape {x.shape}")
+        mean, var = dispatch(_moments, value(x))
+        if moments is not None:
+            moments.update(mean, var)
+        return normalise(x, mean, var, eps=eps) if params is None else normalise(x, mean, var, params, eps=eps)
+    if moments is None:
+        raise ValueError("batchnorm outside training needs moments=bnmoments(C), or training=True")
+    mean, var = moments.mean.astype(x.dtype), moments.var.astype(x.dtype)
+    scale = 1 / np.sqrt(var + eps)
+    if params is not None:
+        scale = mul(getitem(params, slice(0, channels)), scale)
+        return affine(x, scale, sub(getitem(params, slice(channels, None)), mul(scale, mean)))
+    return affine(x, scale, -mean * scale)
+
+
+@primitive(keep="x scale")
+def affine(x, scale, shift):
+    """x * scale + shift, one of each for every channel (the last axis)."""
+    return dispatch(_affine, x, scale, shift)
+
+
+@primitive(keep="x mean var params")
+def normalise(x, mean, var, params=None, *, eps):
+    """batchnorm with x's own mean and var, which are given to save computing them twice."""
+    return dispatch(_normalise, x, mean, var, params, eps)
+
+
+affine.back = (lambda dy, y, x, scale, shift: mul(dy, scale),
+               lambda dy, y, x, scale, shift: _channels(mul(dy, x)),
+               lambda dy, y, x, scale, shift: _channels(dy))
+
+
+def _back(dy, y, x, mean, var, params=None, *, eps):
+    dx, dparams = dispatch(_normalise_back, dy, x, mean, var, params, eps)
+    return dx, None, None, dparams
+
+
+normalise.back = _back
+
+
+# ------------------------------------------------------------------ formulas
+
+
+def _channels(x):
+    """The sum over all axes but the last."""
+    return sum(x, axis=tuple(range(x.ndim - 1)))
+
+
+def _moments(x):
+    axes = tuple(range(x.ndim - 1))
+    mean = x.mean(axis=axes, dtype="float64")
+    var = np.square(x - mean).mean(axis=axes, dtype="float64")
+    return mean.astype(x.dtype), var.astype(x.dtype)
+
+
+def _affine(x, scale, shift):
+    return x * scale + shift
+
+
+def _normalise(x, mean, var, params, eps):
+    y = (x - mean) / np.sqrt(var + eps)
+    return y if params is None else y * params[:len(mean)] + params[len(mean):]
+
+
+def _normalise_back(dy, x, mean, var, params, eps):
+    """(dx, dparams), made of operators: where x is tracked, its moments depend on it too."""
+    n, channels = x.size // x.shape[-1], x.shape[-1]
+    if isinstance(x, Tracked):
+        mean = div(_channels(x), n)
+        var = div(_channels(pow(sub(x, mean), 2)), n)
+    scale = div(1, sqrt(add(var, eps)))
+    xhat = mul(sub(x, mean), scale)
+    dshift, dscale = _channels(dy), _channels(mul(dy, xhat))
+    dx = sub(sub(dy, div(dshift, n)), mul(xhat, div(dscale, n)))
+    if params is None:
+        return mul(dx, scale), None
+    return mul(dx, mul(scale, getitem(params, slice(0, channels)))), cat(dscale, dshift)

@@ -1,0 +1,157 @@
+"""Convolution and its transpose: conv4, its gradients conv4w and conv4x, and deconv4.
+
+Images are (N, H, W, C), weights (kh, kw, cin, cout), deconv weights (kh, kw, cout, cin): the same array as the
+conv that is transposed. The three operators are each other's gradients, which gives every higher order.
+"""
+import numpy as np
+
+from ..autograd import nograd, primitive
+from ..device import dispatch, xp
+from .shapes import deconv_size, floating, images, padded, padded_zeros, pair, taps, window
+
+__all__ = ["conv4", "conv4w", "conv4x", "deconv4"]
+
+
+@primitive(keep="w x")
+def conv4(w, x, *, stride=1, padding=0, dilation=1, groups=1, flip=False):
+    """Correlate images x (N, H, W, C) with weights w (kh, kw, C / groups, K); gives (N, OH, OW, K).
+
+    `padding` is an int, a pair (rows, columns), ((top, bottom), (left, right)), or "same": OH = ceil(H / stride),
+    the odd pixel at the bottom and right, as TensorFlow. Otherwise OH = (H + padding - covered) // stride + 1,
+    where the window covers (kh - 1) * dilation + 1 rows. `flip=True` turns the weights around (mathematics'
+    convolution, Knet's mode 0).
+
+    >>> conv4(np.ones((3, 3, 1, 1)), np.ones((1, 4, 4, 1)), padding=1)[0, :, :, 0]
+    array([[4., 6., 6., 4.],
+           [6., 9., 9., 6.],
+           [6., 9., 9., 6.],
+           [4., 6., 6., 4.]])
+    """
+    floating("conv4", w=w, x=x)
+    g = _geometry("conv4", w, x.shape, stride, padding, dilation, groups)
+    return dispatch(_conv4, _turn(w, flip), x, g, groups)
+
+
+@primitive(keep="x dy")
+def conv4w(w, x, dy, *, stride=1, padding=0, dilation=1, groups=1, flip=False):
+    """The gradient of conv4 for its weights; of w (an array, or the shape itself) only the shape matters."""
+    floating("conv4w", x=x, dy=dy)
+    w = _shaped(w, x)
+    g = _geometry("conv4w", w, x.shape, stride, padding, dilation, groups)
+    _check_dy("conv4w", w, x.shape, dy, g)
+    return _turn(dispatch(_conv4w, w.shape, x, dy, g, groups), flip)
+
+
+@primitive(keep="w dy")
+def conv4x(w, x, dy, *, stride=1, padding=0, dilation=1, groups=1, flip=False):
+    """The gradient of conv4 for its images; of x (an array, or the shape itself) only the shape matters."""
+    floating("conv4x", w=w, dy=dy)
+    shape = _shaped(x, dy).shape
+    g = _geometry("conv4x", w, shape, stride, padding, dilation, groups)
+    _check_dy("conv4x", w, shape, dy, g)
+    return dispatch(_conv4x, _turn(w, flip), shape, dy, g, groups)
+
+
+def deconv4(w, x, *, stride=1, padding=0, dilation=1, groups=1, output_padding=0, flip=False):
+    """The transposed convolution of x (N, H, W, C) with w (kh, kw, K / groups, C); gives (N, OH, OW, K).
+
+    OH = (H - 1) * stride + covered - padding + output_padding, or H * stride with padding="same": the sizes from
+    which conv4 with the same arguments comes back to H. It is conv4x under the name that decoders use.
+
+    >>> deconv4(np.ones((2, 2, 1, 1)), np.ones((1, 1, 2, 1)), stride=2)[0, :, :, 0]
+    array([[1., 1., 1., 1.],
+           [1., 1., 1., 1.]])
+    """
+    images("deconv4", x)
+    floating("deconv4", w=w)
+    if w.ndim != 4 or w.shape[3] != x.shape[3]:
+        raise ValueError(f"deconv4 needs weights (kh, kw, cout, cin) for images of shape {x.shape}, got {w.shape}")
+    h, wd = deconv_size("deconv4", x.shape, w.shape[:2], stride, padding, dilation, output_padding)
+    shape = (x.shape[0], h, wd, w.shape[2] * pair("deconv4", "groups", groups)[0])
+    return conv4x(w, shape, x, stride=stride, padding=padding, dilation=dilation, groups=groups, flip=flip)
+
+
+conv4.back = (lambda dy, y, w, x, **o: conv4w(w.shape, x, dy, **o),
+              lambda dy, y, w, x, **o: conv4x(w, x.shape, dy, **o))
+conv4w.back = (nograd,
+               lambda ddw, y, w, x, dy, **o: conv4x(ddw, x.shape, dy, **o),
+               lambda ddw, y, w, x, dy, **o: conv4(ddw, x, **o))
+conv4x.back = (lambda ddx, y, w, x, dy, **o: conv4w(w.shape, ddx, dy, **o),
+               nograd,
+               lambda ddx, y, w, x, dy, **o: conv4(w, ddx, **o))
+
+# ------------------------------------------------------------------ shape rules
+
+
+class _shaped:
+    """An array of which only the shape is needed: from an array, or from the shape itself."""
+
+    def __init__(self, x, like):
+        self.shape, self.dtype = tuple(getattr(x, "shape", x)), getattr(like, "dtype", None)
+        self.ndim = len(self.shape)
+
+
+def _geometry(name, w, x, stride, padding, dilation, groups):
+    """The Window of weights w over images of shape x."""
+    floating(name, w=w)
+    if w.ndim != 4 or len(x) != 4:
+        raise ValueError(f"{name} needs weights (kh, kw, cin, cout) and images (N, H, W, C), got {w.shape} and {tuple(x)}")
+    groups = pair(name, "groups", groups)[0]
+    if w.shape[2] * groups != x[3] or w.shape[3] % groups or 0 in w.shape:
+        raise ValueError(f"{name}: weights {w.shape} with groups={groups} do not fit images of shape {tuple(x)}: "
+                         f"they take {w.shape[2] * groups} channels and must give a multiple of {groups}")
+    return window(name, x, w.shape[:2], stride, padding, dilation)
+
+
+def _check_dy(name, w, x, dy, g):
+    floating(name, dy=dy)
+    expected = (x[0], g.oh, g.ow, w.shape[3])
+    if dy.shape != expected:
+        raise ValueError(f"{name}: weights {tuple(w.shape)} over images {tuple(x)} give {expected}, "
+                         f"but dy has shape {dy.shape}")
+
+
+def _turn(w, flip):
+    return w[::-1, ::-1] if flip else w
+
+
+# ------------------------------------------------------------------ formulas: a sum over the window's pixels
+
+
+def _conv4(w, x, g, groups):
+    x, y = padded(x, g), 0
+    for i, j, rows, cols in taps(g):
+        y = y + _split(x[:, rows, cols], groups) @ _split_w(w[i, j], groups)
+    return _join(y, (x.shape[0], g.oh, g.ow, w.shape[3]))
+
+
+def _conv4w(shape, x, dy, g, groups):
+    x, dy = padded(x, g), _split(dy, groups)
+    dw = xp(x).empty(shape, x.dtype)
+    for i, j, rows, cols in taps(g):
+        dw[i, j] = _join(_split(x[:, rows, cols], groups).swapaxes(1, 2) @ dy, shape[2:])
+    return dw
+
+
+def _conv4x(w, shape, dy, g, groups):
+    whole, dx = padded_zeros(xp(dy), g, shape, dy.dtype)
+    parts = _split(dy, groups)
+    for i, j, rows, cols in taps(g):
+        part = parts @ _split_w(w[i, j], groups).swapaxes(1, 2)
+        whole[:, rows, cols] += _join(part, dy.shape[:3] + (shape[3],))
+    return dx.copy()
+
+
+def _split(x, groups):
+    """(N, H, W, C) as one matrix of pixels a group: (groups, N * H * W, C / groups)."""
+    return x.reshape(x.shape[0] * x.shape[1] * x.shape[2], groups, x.shape[3] // groups).transpose(1, 0, 2)
+
+
+def _split_w(w, groups):
+    """One pixel of the weights (C / groups, K) as one matrix a group: (groups, C / groups, K / groups)."""
+    return w.reshape(w.shape[0], groups, w.shape[1] // groups).transpose(1, 0, 2)
+
+
+def _join(y, shape):
+    """The inverse of _split and _split_w."""
+    return y.transpose(1, 0, 2).reshape(shape)
