@@ -192,6 +192,11 @@ def _array(name, x):
     return x
 
 
+def channel_sums(x):
+    """The sum over all axes but the last: what a bias or a scale of each channel receives."""
+    return sum(x, axis=tuple(range(x.ndim - 1)))
+
+
 def _spread(dy, x, axis):
     """dy, the gradient of a reduction of x, back at the shape of x."""
     axes = _axes(x, axis)

@@ -3,7 +3,7 @@ import numpy as np
 
 from ..autograd import Tracked, primitive, training as now_training, value
 from ..device import current, dispatch, to
-from .basic import add, cat, div, getitem, mul, pow, sqrt, sub, sum
+from .basic import add, cat, channel_sums, div, getitem, mul, pow, sqrt, sub
 from .shapes import floating
 
 __all__ = ["batchnorm", "bnmoments", "bnparams"]
@@ -83,8 +83,8 @@ def normalise(x, mean, var, params=None, *, eps):
 
 
 affine.back = (lambda dy, y, x, scale, shift: mul(dy, scale),
-               lambda dy, y, x, scale, shift: _channels(mul(dy, x)),
-               lambda dy, y, x, scale, shift: _channels(dy))
+               lambda dy, y, x, scale, shift: channel_sums(mul(dy, x)),
+               lambda dy, y, x, scale, shift: channel_sums(dy))
 
 
 def _back(dy, y, x, mean, var, params=None, *, eps):
@@ -96,11 +96,6 @@ normalise.back = _back
 
 
 # ------------------------------------------------------------------ formulas
-
-
-def _channels(x):
-    """The sum over all axes but the last."""
-    return sum(x, axis=tuple(range(x.ndim - 1)))
 
 
 def _moments(x):
@@ -123,11 +118,11 @@ def _normalise_back(dy, x, mean, var, params, eps):
     """(dx, dparams), made of operators: where x is tracked, its moments depend on it too."""
     n, channels = x.size // x.shape[-1], x.shape[-1]
     if isinstance(x, Tracked):
-        mean = div(_channels(x), n)
-        var = div(_channels(pow(sub(x, mean), 2)), n)
+        mean = div(channel_sums(x), n)
+        var = div(channel_sums(pow(sub(x, mean), 2)), n)
     scale = div(1, sqrt(add(var, eps)))
     xhat = mul(sub(x, mean), scale)
-    dshift, dscale = _channels(dy), _channels(mul(dy, xhat))
+    dshift, dscale = channel_sums(dy), channel_sums(mul(dy, xhat))
     dx = sub(sub(dy, div(dshift, n)), mul(xhat, div(dscale, n)))
     if params is None:
         return mul(dx, scale), None

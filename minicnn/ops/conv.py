@@ -7,14 +7,15 @@ import numpy as np
 
 from ..autograd import nograd, primitive
 from ..device import dispatch, xp
-from .shapes import deconv_size, floating, images, padded, padded_zeros, pair, taps, window
+from .basic import channel_sums
+from .shapes import deconv_size, floating, padded, padded_zeros, pair, taps, window
 
 __all__ = ["conv4", "conv4w", "conv4x", "deconv4"]
 
 
 @primitive(keep="w x")
-def conv4(w, x, *, stride=1, padding=0, dilation=1, groups=1, flip=False):
-    """Correlate images x (N, H, W, C) with weights w (kh, kw, C / groups, K); gives (N, OH, OW, K).
+def conv4(w, x, b=None, *, stride=1, padding=0, dilation=1, groups=1, flip=False):
+    """Correlate images x (N, H, W, C) with weights w (kh, kw, C / groups, K), add b (K,); gives (N, OH, OW, K).
 
     `padding` is an int, a pair (rows, columns), ((top, bottom), (left, right)), or "same": OH = ceil(H / stride),
     the odd pixel at the bottom and right, as TensorFlow. Otherwise OH = (H + padding - covered) // stride + 1,
@@ -29,7 +30,8 @@ def conv4(w, x, *, stride=1, padding=0, dilation=1, groups=1, flip=False):
     """
     floating("conv4", w=w, x=x)
     g = _geometry("conv4", w, x.shape, stride, padding, dilation, groups)
-    return dispatch(_conv4, _turn(w, flip), x, g, groups)
+    _check_bias("conv4", b, w.shape, w.shape[3])
+    return dispatch(_conv4, _turn(w, flip), x, b, g, groups)
 
 
 @primitive(keep="x dy")
@@ -49,36 +51,47 @@ def conv4x(w, x, dy, *, stride=1, padding=0, dilation=1, groups=1, flip=False):
     shape = _shaped(x, dy).shape
     g = _geometry("conv4x", w, shape, stride, padding, dilation, groups)
     _check_dy("conv4x", w, shape, dy, g)
-    return dispatch(_conv4x, _turn(w, flip), shape, dy, g, groups)
+    return dispatch(_conv4x, _turn(w, flip), shape, dy, None, g, groups)
 
 
-def deconv4(w, x, *, stride=1, padding=0, dilation=1, groups=1, output_padding=0, flip=False):
-    """The transposed convolution of x (N, H, W, C) with w (kh, kw, K / groups, C); gives (N, OH, OW, K).
+@primitive(keep="w x")
+def deconv4(w, x, b=None, *, stride=1, padding=0, dilation=1, groups=1, output_padding=0, flip=False):
+    """The transposed convolution of x (N, H, W, C) with w (kh, kw, K / groups, C), plus b (K,); gives (N, OH, OW, K).
 
     OH = (H - 1) * stride + covered - padding + output_padding, or H * stride with padding="same": the sizes from
-    which conv4 with the same arguments comes back to H. It is conv4x under the name that decoders use.
+    which conv4 with the same arguments comes back to H. Without b it is conv4x, under the name decoders use.
 
     >>> deconv4(np.ones((2, 2, 1, 1)), np.ones((1, 1, 2, 1)), stride=2)[0, :, :, 0]
     array([[1., 1., 1., 1.],
            [1., 1., 1., 1.]])
     """
-    images("deconv4", x)
-    floating("deconv4", w=w)
-    if w.ndim != 4 or w.shape[3] != x.shape[3]:
-        raise ValueError(f"deconv4 needs weights (kh, kw, cout, cin) for images of shape {x.shape}, got {w.shape}")
-    h, wd = deconv_size("deconv4", x.shape, w.shape[:2], stride, padding, dilation, output_padding)
-    shape = (x.shape[0], h, wd, w.shape[2] * pair("deconv4", "groups", groups)[0])
-    return conv4x(w, shape, x, stride=stride, padding=padding, dilation=dilation, groups=groups, flip=flip)
+    floating("deconv4", w=w, x=x)
+    shape = deconv_shape(w, x, stride, padding, dilation, groups, output_padding)
+    g = _geometry("deconv4", w, shape, stride, padding, dilation, groups)
+    _check_bias("deconv4", b, w.shape, shape[3])
+    return dispatch(_conv4x, _turn(w, flip), shape, x, b, g, groups)
 
 
-conv4.back = (lambda dy, y, w, x, **o: conv4w(w.shape, x, dy, **o),
-              lambda dy, y, w, x, **o: conv4x(w, x.shape, dy, **o))
+def deconv_shape(w, x, stride, padding, dilation, groups, output_padding):
+    """The shape that deconv4 gives."""
+    if w.ndim != 4 or x.ndim != 4 or w.shape[3] != x.shape[3]:
+        raise ValueError(f"deconv4 needs weights (kh, kw, cout, cin) for images (N, H, W, cin), got {w.shape} and {x.shape}")
+    height, width = deconv_size("deconv4", x.shape, w.shape[:2], stride, padding, dilation, output_padding)
+    return x.shape[0], height, width, w.shape[2] * pair("deconv4", "groups", groups)[0]
+
+
+conv4.back = (lambda dy, y, w, x, b=None, **o: conv4w(w.shape, x, dy, **o),
+              lambda dy, y, w, x, b=None, **o: conv4x(w, x.shape, dy, **o),
+              lambda dy, y, w, x, b, **o: channel_sums(dy))
 conv4w.back = (nograd,
                lambda ddw, y, w, x, dy, **o: conv4x(ddw, x.shape, dy, **o),
                lambda ddw, y, w, x, dy, **o: conv4(ddw, x, **o))
 conv4x.back = (lambda ddx, y, w, x, dy, **o: conv4w(w.shape, ddx, dy, **o),
                nograd,
                lambda ddx, y, w, x, dy, **o: conv4(w, ddx, **o))
+deconv4.back = (lambda dy, y, w, x, b=None, output_padding=0, **o: conv4w(w.shape, dy, x, **o),
+                lambda dy, y, w, x, b=None, output_padding=0, **o: conv4(w, dy, **o),
+                lambda dy, y, w, x, b, **o: channel_sums(dy))
 
 # ------------------------------------------------------------------ shape rules
 
@@ -111,6 +124,11 @@ def _check_dy(name, w, x, dy, g):
                          f"but dy has shape {dy.shape}")
 
 
+def _check_bias(name, b, w, channels):
+    if b is not None and (floating(name, b=b) or b.shape != (channels,)):
+        raise ValueError(f"{name}: weights {w} need a bias of shape ({channels},), got {b.shape}")
+
+
 def _turn(w, flip):
     return w[::-1, ::-1] if flip else w
 
@@ -118,11 +136,12 @@ def _turn(w, flip):
 # ------------------------------------------------------------------ formulas: a sum over the window's pixels
 
 
-def _conv4(w, x, g, groups):
+def _conv4(w, x, b, g, groups):
     x, y = padded(x, g), 0
     for i, j, rows, cols in taps(g):
         y = y + _split(x[:, rows, cols], groups) @ _split_w(w[i, j], groups)
-    return _join(y, (x.shape[0], g.oh, g.ow, w.shape[3]))
+    y = _join(y, (x.shape[0], g.oh, g.ow, w.shape[3]))
+    return y if b is None else y + b
 
 
 def _conv4w(shape, x, dy, g, groups):
@@ -133,13 +152,13 @@ def _conv4w(shape, x, dy, g, groups):
     return dw
 
 
-def _conv4x(w, shape, dy, g, groups):
+def _conv4x(w, shape, dy, b, g, groups):
     whole, dx = padded_zeros(xp(dy), g, shape, dy.dtype)
     parts = _split(dy, groups)
     for i, j, rows, cols in taps(g):
         part = parts @ _split_w(w[i, j], groups).swapaxes(1, 2)
         whole[:, rows, cols] += _join(part, dy.shape[:3] + (shape[3],))
-    return dx.copy()
+    return dx.copy() if b is None else dx + b
 
 
 def _split(x, groups):
