@@ -343,16 +343,24 @@ def diff(f, *args, **kw):
     >>> float(value(tape)), float(grad(tape, w))
     (20.0, 20.0)
     """
-    return _run(Tape(), lambda tape: f(*args, **kw))[0]
+    return _run(lambda tape: f(*args, **kw))[0]
 
 
-def _run(tape, f):
-    """Record f(tape) on the tape and walk back; (tape, f's result as outer tapes see it)."""
+@contextmanager
+def recording():
+    """`with recording() as tape:` puts what follows on a tape, without going back."""
+    tape = Tape()
     _local.tapes.append(tape)
     try:
-        y = f(tape)
+        yield tape
     finally:
         _local.tapes.remove(tape)
+
+
+def _run(f):
+    """Record f(tape) and walk back; (tape, f's result as outer tapes see it)."""
+    with recording() as tape:
+        y = f(tape)
     tape.value, last = value(y), tape.node(y) if isinstance(y, Result) else None
     if getattr(tape.value, "size", 1) != 1:
         raise ValueError(f"diff needs a function that returns a scalar loss, got shape {tape.value.shape}: "
@@ -399,7 +407,7 @@ def gradloss(f, argnum=0):
             leaves.append(tape.leaf(x))
             return f(*args[:argnum], leaves[0], *args[argnum + 1:], **kw)
 
-        tape, y = _run(Tape(), run)
+        tape, y = _run(run)
         g = leaves[0].nodes.pop(tape.number).grad
         return np.zeros_like(value(x)) if g is None else g, y if _local.tapes else value(y)
     return both

@@ -4,7 +4,6 @@
     with mc.device("cpu"): ...         # in this thread, for a while
     fast = mc.gpucopy(model)
 """
-import copy
 import functools
 import importlib
 import importlib.util
@@ -14,7 +13,7 @@ import threading
 import numpy as np
 
 from .autograd import Tracked
-from .walk import walk
+from .walk import rebuilt, walk
 
 
 @functools.lru_cache(maxsize=None)
@@ -103,9 +102,8 @@ def to(name, x):
 
 def _moved(x, name):
     """A deep copy of any object, its arrays on that device: deepcopy takes them from its memo."""
-    arrays = [value for _, value in _arrays(x)]
-    memo = {id(a): to(name, a) if on_gpu(a) or name != "cpu" else a.copy() for a in arrays}
-    return copy.deepcopy(x, memo)
+    arrays = [array for _, array in _arrays(x)]
+    return rebuilt(x, [(a, to(name, a) if on_gpu(a) or name != "cpu" else a.copy()) for a in arrays])
 
 
 def _arrays(x):

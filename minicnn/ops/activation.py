@@ -74,6 +74,15 @@ def softplus(x):
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
+ACTIVATIONS = {f.__name__: f for f in (elu, leaky_relu, relu, selu, sigm, softplus, tanh)}
+
+
+def then(y, activation, scale, shift):
+    """activation(y) * scale + shift, each of them optional: what may follow a convolution."""
+    y = y if activation is None else ACTIVATIONS[activation](y)
+    return y if scale is None else y * scale + shift
+
+
 def _relu(x):
     return np.maximum(x, 0)
 

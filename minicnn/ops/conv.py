@@ -7,6 +7,7 @@ import numpy as np
 
 from ..autograd import nograd, primitive
 from ..device import dispatch, xp
+from .activation import then
 from .basic import channel_sums
 from .shapes import deconv_size, floating, padded, padded_zeros, pair, taps, window
 
@@ -93,6 +94,24 @@ deconv4.back = (lambda dy, y, w, x, b=None, output_padding=0, **o: conv4w(w.shap
                 lambda dy, y, w, x, b=None, output_padding=0, **o: conv4(w, dy, **o),
                 lambda dy, y, w, x, b, **o: channel_sums(dy))
 
+# ------------------------------------------------------------------ for inference (see fuse.py)
+
+
+def conv4_then(w, x, b, activation, scale, shift, *, stride, padding, dilation, groups):
+    """activation(conv4(w, x, b)) * scale + shift; activation is a name or None, scale and shift (K,) or None."""
+    floating("conv4", w=w, x=x)
+    g = _geometry("conv4", w, x.shape, stride, padding, dilation, groups)
+    return dispatch(_conv4_then, w, x, b, activation, scale, shift, g, groups)
+
+
+def deconv4_then(w, x, b, activation, scale, shift, *, stride, padding, dilation, groups, output_padding):
+    """activation(deconv4(w, x, b)) * scale + shift, as conv4_then."""
+    floating("deconv4", w=w, x=x)
+    shape = deconv_shape(w, x, stride, padding, dilation, groups, output_padding)
+    g = _geometry("deconv4", w, shape, stride, padding, dilation, groups)
+    return dispatch(_conv4x_then, w, shape, x, b, activation, scale, shift, g, groups)
+
+
 # ------------------------------------------------------------------ shape rules
 
 
@@ -159,6 +178,14 @@ def _conv4x(w, shape, dy, b, g, groups):
         part = parts @ _split_w(w[i, j], groups).swapaxes(1, 2)
         whole[:, rows, cols] += _join(part, dy.shape[:3] + (shape[3],))
     return dx.copy() if b is None else dx + b
+
+
+def _conv4_then(w, x, b, activation, scale, shift, g, groups):
+    return then(_conv4(w, x, b, g, groups), activation, scale, shift)
+
+
+def _conv4x_then(w, shape, dy, b, activation, scale, shift, g, groups):
+    return then(_conv4x(w, shape, dy, b, g, groups), activation, scale, shift)
 
 
 def _split(x, groups):

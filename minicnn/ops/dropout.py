@@ -16,7 +16,7 @@ def dropout(x, p, *, drop=None, seed=None):
     >>> dropout(np.ones(4), 0.5) is dropout(np.ones(4), 0, drop=True)
     False
     >>> dropout(np.ones(6), 0.5, drop=True, seed=0)
-    array([0., 2., 0., 2., 0., 2.])
+    array([0., 0., 2., 0., 0., 0.])
     """
     floating("dropout", x=x)
     if not 0 <= p < 1:
