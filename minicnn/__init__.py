@@ -14,6 +14,7 @@ from .ops.batchnorm import batchnorm, bnmoments, bnparams
 from .ops.activation import elu, leaky_relu, relu, selu, sigm, softplus, tanh
 from .ops.loss import accuracy, bce, huber, logistic, logsoftmax, logsumexp, mse, nll, softmax
 from .ops.dropout import dropout
+from .gradcheck import gcheck, gradcheck
 from .init import bilinear, gaussian, kaiming, param, param0, xavier, xavier_normal
 from .layers import BatchNorm, Chain, Conv, Deconv, Dense, Dropout, Pool, Upsample
 from .summary import summary
