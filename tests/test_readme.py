@@ -1,0 +1,93 @@
+"""What the documents say is true: their programs run, their commands are those of .ci/run, their links lead somewhere."""
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "minicnn").rglob("*.md"))]
+
+
+def blocks(path, language):
+    """The text of each fenced block in that language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", path.read_text(encoding="utf-8"), re.S | re.M)
+
+
+def run(*command, cwd, **env):
+    """Output and errors of a command, which must succeed."""
+    done = subprocess.run(command, cwd=str(cwd), env={**os.environ, **env}, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_and_file_names_exist(path):
+    text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.S | re.M)
+    links = [link for link in re.findall(r"\]\(([^)#]+)", text) if not link.startswith("http")]
+    names = [n for n in re.findall(r"`([\w./]+\.(?:py|md|cfg|toml))`", text) if not n.endswith(EXAMPLE)]
+    missing = [n for n in links + names
+               if not any((base / n).exists() for base in (path.parent, ROOT, ROOT / "minicnn"))]
+    assert not missing
+
+
+EXAMPLE = ("swish.py", "swish_cpu.py", "test_swish.py")         # made by following minicnn/ops/README.md
+
+
+def test_the_test_command_is_that_of_ci():
+    commands = [line for block in blocks(ROOT / "README.md", "sh") for line in block.splitlines()]
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    tests = [c for c in commands if "pytest" in c and "pip" in c]
+    assert len(tests) == 1 and tests[0] in script, f"{tests} is not a line of .ci/run"
+
+
+def test_lenet_in_the_readme_is_the_example():
+    example = (ROOT / "examples" / "lenet.py").read_text(encoding="utf-8")
+    quoted = [b for b in blocks(ROOT / "README.md", "python") if "class Conv" in b]
+    assert len(quoted) == 1 and quoted[0].strip() in example
+
+
+def test_the_tour_runs(tmp_path):
+    """The README's Python blocks run one after the other, in one program, as a reader would paste them."""
+    tour = [b for b in blocks(ROOT / "README.md", "python") if "class Conv" not in b]
+    assert len(tour) >= 4
+    (tmp_path / "tour.py").write_text("\n".join(tour), encoding="utf-8")
+    run(sys.executable, "-W", "error", "tour.py", cwd=tmp_path, PYTHONPATH=str(ROOT))
+
+
+def test_shapes_learns(capsys):
+    from examples import shapes
+    assert shapes.main() > 0.95
+    assert "new pictures are recognised" in capsys.readouterr().out
+
+
+def test_the_recipe_for_an_operator_works(tmp_path):
+    """minicnn/ops/README.md, followed literally in a copy."""
+    for folder in ("minicnn", "tests/ops"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "tests/__init__.py", "tests/conftest.py", "tests/tools.py", "tests/oracles.py"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    recipe = ROOT / "minicnn" / "ops" / "README.md"
+    names = re.findall(r"^## \d.*`(.*\.py)`$", recipe.read_text(encoding="utf-8"), re.M)
+    assert [Path(n).name for n in names] == ["swish.py", "__init__.py", "swish_cpu.py", "test_swish.py"]
+    for name, text in zip(names, blocks(recipe, "python")):
+        path = tmp_path / name
+        if path.exists():                               # the one line that goes after those of the other operators
+            before = path.read_text(encoding="utf-8")
+            last = before.rindex("from .ops.")
+            end = before.index("\n", last) + 1
+            text = before[:end] + text + before[end:]
+        path.write_text(text, encoding="utf-8")
+
+    command, = blocks(recipe, "sh")
+    command = [sys.executable, *command.split()[1:], "-q", "-p", "no:cacheprovider"]
+    assert "15 passed" in run(*command, cwd=tmp_path, MINICNN_NUMBA="1", PYTHONPATH=str(tmp_path))
+    assert "15 passed" in run(*command, cwd=tmp_path, MINICNN_NUMBA="0", PYTHONPATH=str(tmp_path))
+    ask = ("import sys, numpy, minicnn; minicnn.swish(numpy.ones(3, 'float32')); "
+           "print('minicnn.ops.swish_cpu' in sys.modules)")
+    assert run(sys.executable, "-c", ask, cwd=tmp_path, MINICNN_NUMBA="1").strip() == "True"
+    assert run(sys.executable, "-c", ask, cwd=tmp_path, MINICNN_NUMBA="0").strip() == "False"
