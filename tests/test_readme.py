@@ -91,3 +91,31 @@ def test_the_recipe_for_an_operator_works(tmp_path):
            "print('minicnn.ops.swish_cpu' in sys.modules)")
     assert run(sys.executable, "-c", ask, cwd=tmp_path, MINICNN_NUMBA="1").strip() == "True"
     assert run(sys.executable, "-c", ask, cwd=tmp_path, MINICNN_NUMBA="0").strip() == "False"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_names_exist(path):
+    import minicnn
+    text = path.read_text(encoding="utf-8")
+    names = set(re.findall(r"\bmc\.(\w+)", text)) - {"swish", "f_"}     # swish: made by the recipe; f_: any name
+    assert not [n for n in names if not hasattr(minicnn, n)]
+
+
+def test_moving_weights_from_knet():
+    """docs/knet.md on the order of axes: checked by convolving as Julia would, indices reversed."""
+    import numpy as np
+
+    import minicnn as mc
+    rng = np.random.default_rng(0)
+    x, w, dense = rng.standard_normal((2, 3, 5, 4)), rng.standard_normal((6, 3, 3, 2)), rng.standard_normal((7, 6, 3, 3))
+    expected = np.zeros((2, 6, 3, 3))                       # (N, C, H, W), as NumPy reads Julia's (W, H, C, N)
+    for i in range(3):
+        for j in range(3):
+            expected[:, :, i, j] = np.einsum("nchw,kchw->nk", x[:, :, i:i + 3, j:j + 2], w)
+    y = mc.conv4(w.transpose(2, 3, 1, 0), x.transpose(0, 2, 3, 1))
+    assert np.allclose(y, expected.transpose(0, 2, 3, 1))
+    scores = mc.mat(y) @ dense.transpose(2, 3, 1, 0).reshape(-1, 7)
+    assert np.allclose(scores, np.einsum("nchw,ochw->no", expected, dense))
+    image = rng.standard_normal((2, 6, 3, 3))
+    back = mc.deconv4(w.transpose(2, 3, 1, 0), image.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    assert np.allclose((back * x).sum(), (image * expected).sum())      # the transpose of that conv
