@@ -19,7 +19,15 @@ from .init import bilinear, gaussian, kaiming, param, param0, xavier, xavier_nor
 from .layers import BatchNorm, Chain, Conv, Deconv, Dense, Dropout, Pool, Upsample
 from .summary import summary
 from .fuse import fuse
+from .train import schedules
+from .train.data import Data, minibatch, prefetch
+from .train.iterators import cycle, ncycle, take, takenth
+from .train.optimizers import SGD, Adadelta, Adagrad, Adam, Momentum, Nesterov, Rmsprop, clone, update_
+from .train.minimize import adadelta, adagrad, adam, converge, minimize, momentum, nesterov, rmsprop, sgd
+from .train.minimize import adadelta_, adagrad_, adam_, converge_, minimize_, momentum_, nesterov_, rmsprop_, sgd_
+from .train.progress import progress, progress_
+from .files import load, save
 
 __version__ = "0.1.0"
 __all__ = [name for name in dir() if not name.startswith("_") and name not in
-           ("abs", "autograd", "device_", "max", "ops", "pow", "sum", "walk")]
+           ("abs", "autograd", "device_", "files", "max", "ops", "pow", "sum", "train", "walk")]

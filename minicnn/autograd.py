@@ -64,6 +64,8 @@ class Param(Tracked):
     def __init__(self, value, opt=None):
         if not hasattr(value, "dtype"):
             value = np.asarray(value, dtype="float64")
+        if isinstance(value, np.generic):
+            value = np.asarray(value)               # a NumPy scalar could not be updated in place
         if value.dtype.kind != "f":
             raise TypeError(f"a Param needs a floating-point array, got {value.dtype}: use x.astype('float32')")
         self.value, self.opt, self.frozen = value, opt, False

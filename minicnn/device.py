@@ -91,6 +91,11 @@ def current():
     return _thread.name or _process
 
 
+def stay_on(name):
+    """Make the device of that name (given by `current`) the one in force in this thread, which has just begun."""
+    _thread.name = name
+
+
 def to(name, x):
     """The array x on the device of that name (x itself where it is there already)."""
     if name == "cpu":
