@@ -31,8 +31,8 @@ def pictures(n, seed):
 def network():
     """Scores (N, 3) from pictures (N, 32, 32, 1): three times conv, batchnorm, relu, pool; then a matrix."""
     def block(cin, cout):
-        return mc.Chain(mc.Conv(cin, cout, 3, padding="same"), mc.BatchNorm(cout), mc.relu, mc.pool)
-    return mc.Chain(block(1, 8), block(8, 16), block(16, 32), mc.Dense(4 * 4 * 32, len(NAMES)))
+        return mc.Conv(cin, cout, 3, padding="same"), mc.BatchNorm(cout), mc.relu, mc.pool
+    return mc.Chain(*block(1, 8), *block(8, 16), *block(16, 32), mc.Dense(4 * 4 * 32, len(NAMES)))
 
 
 def show(x, guesses):

@@ -1,4 +1,5 @@
-"""What the documents say is true: their programs run, their commands are those of .ci/run, their links lead somewhere."""
+"""What the documents say is true: programs run, commands are those of .ci/run, links lead somewhere."""
+import doctest
 import os
 import re
 import shutil
@@ -6,7 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+import minicnn as mc
+from examples import shapes
+
+from .tools import randn
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "minicnn").rglob("*.md"))]
@@ -46,21 +53,21 @@ def test_the_test_command_is_that_of_ci():
 
 
 def test_lenet_in_the_readme_is_the_example():
-    example = (ROOT / "examples" / "lenet.py").read_text(encoding="utf-8")
-    quoted = [b for b in blocks(ROOT / "README.md", "python") if "class Conv" in b]
-    assert len(quoted) == 1 and quoted[0].strip() in example
+    """Line by line: each of the README's lines comes next, or later, in examples/lenet.py."""
+    example = iter((ROOT / "examples" / "lenet.py").read_text(encoding="utf-8").splitlines())
+    quoted, = [b for b in blocks(ROOT / "README.md", "python") if "class Conv" in b]
+    for line in filter(None, map(str.strip, quoted.splitlines())):
+        assert any(line == there.strip() for there in example), f"not in the example, or not in this order: {line}"
 
 
-def test_the_tour_runs(tmp_path):
-    """The README's Python blocks run one after the other, in one program, as a reader would paste them."""
-    tour = [b for b in blocks(ROOT / "README.md", "python") if "class Conv" not in b]
-    assert len(tour) >= 4
-    (tmp_path / "tour.py").write_text("\n".join(tour), encoding="utf-8")
-    run(sys.executable, "-W", "error", "tour.py", cwd=tmp_path, PYTHONPATH=str(ROOT))
+def test_the_tour_runs(tmp_path, monkeypatch):
+    """Every >>> example of the README, one after the other in one session, gives what is printed there."""
+    monkeypatch.chdir(tmp_path)
+    failed, tried = doctest.testfile(str(ROOT / "README.md"), module_relative=False, encoding="utf-8")
+    assert tried >= 15 and not failed
 
 
 def test_shapes_learns(capsys):
-    from examples import shapes
     assert shapes.main() > 0.95
     assert "new pictures are recognised" in capsys.readouterr().out
 
@@ -95,19 +102,14 @@ def test_the_recipe_for_an_operator_works(tmp_path):
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_names_exist(path):
-    import minicnn
     text = path.read_text(encoding="utf-8")
     names = set(re.findall(r"\bmc\.(\w+)", text)) - {"swish", "f_"}     # swish: made by the recipe; f_: any name
-    assert not [n for n in names if not hasattr(minicnn, n)]
+    assert not [n for n in names if not hasattr(mc, n)]
 
 
 def test_moving_weights_from_knet():
     """docs/knet.md on the order of axes: checked by convolving as Julia would, indices reversed."""
-    import numpy as np
-
-    import minicnn as mc
-    rng = np.random.default_rng(0)
-    x, w, dense = rng.standard_normal((2, 3, 5, 4)), rng.standard_normal((6, 3, 3, 2)), rng.standard_normal((7, 6, 3, 3))
+    x, w, dense = randn(2, 3, 5, 4), randn(6, 3, 3, 2), randn(7, 6, 3, 3)
     expected = np.zeros((2, 6, 3, 3))                       # (N, C, H, W), as NumPy reads Julia's (W, H, C, N)
     for i in range(3):
         for j in range(3):
@@ -116,6 +118,6 @@ def test_moving_weights_from_knet():
     assert np.allclose(y, expected.transpose(0, 2, 3, 1))
     scores = mc.mat(y) @ dense.transpose(2, 3, 1, 0).reshape(-1, 7)
     assert np.allclose(scores, np.einsum("nchw,ochw->no", expected, dense))
-    image = rng.standard_normal((2, 6, 3, 3))
+    image = randn(2, 6, 3, 3, seed=1)
     back = mc.deconv4(w.transpose(2, 3, 1, 0), image.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
     assert np.allclose((back * x).sum(), (image * expected).sum())      # the transpose of that conv
