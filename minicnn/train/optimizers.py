@@ -86,7 +86,7 @@ def _number(opt, name, x, *, least=-math.inf, above=-math.inf, below=math.inf):
     if not isinstance(x, Real) or isinstance(x, bool) or not (x >= least and above < x < below):
         bounds = [f">= {least}"] * (least > -math.inf) + [f"> {above}"] * (above > -math.inf) + \
             [f"< {below}"] * (below < math.inf)
-        raise ValueError(f"{type(opt).__name__} got {name}={x!r}: expected a number {' and '.join(bounds)}"
+        raise ValueError(f"{type(opt).__name__} got {name}={x!r}: expected a finite number {' and '.join(bounds)}"
                          + (" or a function of the step" if name == "lr" else ""))
     return float(x)
 

@@ -2,7 +2,6 @@
 import sys
 from time import monotonic
 
-import numpy as np
 from tqdm import tqdm
 
 from .minimize import to_the_end
@@ -49,7 +48,7 @@ class progress:
     def text(self, item):
         if callable(self.msg):
             return str(self.msg(item))
-        return f"{float(item):.4g}" if np.ndim(item) == 0 and hasattr(item, "__float__") else ""
+        return f"{float(item):.4g}" if hasattr(item, "__float__") and getattr(item, "ndim", 0) == 0 else ""
 
     def bar(self):
         try:
@@ -58,7 +57,9 @@ class progress:
             total = None
         title = self.msg if isinstance(self.msg, str) else ""
         terminal = hasattr(sys.stderr, "isatty") and sys.stderr.isatty()
-        return _Bar(total=total, desc=title, mininterval=0, miniters=1) if terminal else _Lines(total, title)
+        if not terminal:
+            return _Lines(total, title)
+        return _Bar(total=total, desc=title, file=sys.stderr, mininterval=0, miniters=1)
 
 
 class _Bar(tqdm):
