@@ -244,9 +244,10 @@ def primitive(f=None, *, keep=None):
     def call(*args, **kw):
         values, dtype = _values(call.__name__, args)
         start = perf_counter() if _local.tapes else 0
-        y = f(*values, **kw)
-        if dtype is not None and y.dtype != dtype and y.dtype.kind == "f":
-            y = y.astype(dtype)             # NumPy 1 and 2 promote scalars in opposite directions
+        with _quiet():
+            y = f(*values, **kw)
+            if dtype is not None and y.dtype != dtype and y.dtype.kind == "f":
+                y = y.astype(dtype)         # NumPy 1 and 2 promote scalars in opposite directions
         return _record(call, args, kw, y, perf_counter() - start) if _local.tapes else y
 
     call.back, call.names = (), names
@@ -254,6 +255,11 @@ def primitive(f=None, *, keep=None):
     if keep is not None and not call.keep <= set(names) | {"y"}:
         raise ValueError(f"{f.__name__}: keep={keep!r} names something that is neither an argument nor y")
     return call
+
+
+def _quiet():
+    """Overflow and 0 / 0 show as inf and NaN in the result, the same on every device, not as warnings."""
+    return np.errstate(all="ignore")
 
 
 def zerograd(f):
@@ -324,10 +330,14 @@ def add(a, b):
 
 def one_sided(name, a, b, f):
     """f(a, b), refusing to broadcast both: (N, 1) with (N,) would silently make (N, N)."""
+    if not all(hasattr(x, "dtype") or isinstance(x, (int, float)) for x in (a, b)):
+        raise TypeError(f"{name} needs arrays or numbers, got {type(a).__name__} and {type(b).__name__}")
     try:
         y = f(a, b)
     except ValueError:
         raise ValueError(f"{name} got shapes {np.shape(a)} and {np.shape(b)}, which do not fit") from None
+    if y.dtype.char not in "fd":
+        raise TypeError(f"{name} gives {y.dtype} here, and works in float32 or float64: use x.astype('float32')")
     if y.shape != np.shape(a) and y.shape != np.shape(b):
         raise ValueError(f"{name} got shapes {np.shape(a)} and {np.shape(b)}: both would be broadcast, to {y.shape}; "
                          "reshape one if that is meant")
@@ -369,11 +379,12 @@ def _run(f):
                          "sum it or take the mean")
     if last is not None:
         last.grad = np.ones_like(tape.value)
-    for node in reversed(tape.nodes):
-        if node.call is not None:
-            if node.grad is not None:
-                node.go_back()
-            node.free()
+    with _quiet():
+        for node in reversed(tape.nodes):
+            if node.call is not None:
+                if node.grad is not None:
+                    node.go_back()
+                node.free()
     return tape, y
 
 

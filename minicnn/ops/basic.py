@@ -9,7 +9,8 @@ import operator
 import numpy as np
 
 from ..autograd import Param, Tracked, add, one_sided, primitive, value, zerograd
-from ..device import xp
+from ..device import dispatch, xp
+from .shapes import count, floating, number
 
 __all__ = ["abs", "add", "cat", "clip", "div", "exp", "getitem", "log", "mat", "matmul", "max", "mean", "mul", "neg",
            "pad", "pow", "reshape", "sqrt", "sub", "sum", "transpose"]
@@ -61,14 +62,13 @@ def mul(a, b):
 @primitive(keep="a b")
 def div(a, b):
     """a / b, element by element."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return one_sided("div", a, b, np.true_divide)
+    return one_sided("div", a, b, np.true_divide)
 
 
 @primitive(keep="")
 def neg(x):
     """-x"""
-    return np.negative(x)
+    return np.negative(_floats("neg", x))
 
 
 @primitive(keep="x")
@@ -76,8 +76,7 @@ def pow(x, n):
     """x ** n for a number n."""
     if np.ndim(n):
         raise TypeError(f"pow takes a number as exponent, got shape {np.shape(n)}: use mc.exp(n * mc.log(x))")
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.power(x, n)
+    return np.power(_floats("pow", x), number("pow", "n", n))
 
 
 sub.back = (lambda dy, y, a, b: unbroadcast(a, dy), lambda dy, y, a, b: unbroadcast(b, neg(dy)))
@@ -90,31 +89,36 @@ pow.back = (lambda dy, y, x, n: mul(mul(dy, n), pow(x, n - 1)) if n != 0 else mu
 # ------------------------------------------------------------------ functions of one array
 
 
+def _floats(name, x):
+    """x, which must be a floating-point array, or a number."""
+    if isinstance(x, (int, float)):
+        return np.float64(x)
+    floating(name, x=x)
+    return x
+
+
 @primitive(keep="y")
 def exp(x):
     """e to the x."""
-    with np.errstate(over="ignore"):
-        return np.exp(x)
+    return np.exp(_floats("exp", x))
 
 
 @primitive(keep="x")
 def log(x):
     """The natural logarithm: -inf at 0, NaN below."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.log(x)
+    return np.log(_floats("log", x))
 
 
 @primitive(keep="y")
 def sqrt(x):
     """The square root; NaN below 0."""
-    with np.errstate(invalid="ignore"):
-        return np.sqrt(x)
+    return np.sqrt(_floats("sqrt", x))
 
 
 @primitive(keep="x")
 def abs(x):
     """|x|, with gradient 0 at 0."""
-    return np.abs(x)
+    return np.abs(_floats("abs", x))
 
 
 @primitive(keep="x")
@@ -124,16 +128,21 @@ def clip(x, low, high):
     >>> clip(np.array([-2., .5, 2.]), 0, 1)
     array([0. , 0.5, 1. ])
     """
-    if np.ndim(low) or np.ndim(high):
-        raise TypeError(f"clip takes numbers as bounds, got shapes {np.shape(low)} and {np.shape(high)}")
-    return np.clip(x, low, high)
+    if not number("clip", "low", low) <= number("clip", "high", high):
+        raise ValueError(f"clip needs low <= high, got {low} and {high}")
+    return np.clip(_floats("clip", x), low, high)
+
+
+def _inside(x, low, high):
+    """1 where x lies between the bounds, 0 elsewhere, NaN where it is NaN."""
+    return xp(x).where(np.isnan(x), x, (x >= low) & (x <= high))
 
 
 exp.back = (lambda dy, y, x: mul(dy, y),)
 log.back = (lambda dy, y, x: div(dy, x),)
 sqrt.back = (lambda dy, y, x: div(dy, mul(y, 2)),)
 abs.back = (lambda dy, y, x: mul(dy, np.sign(value(x))),)
-clip.back = (lambda dy, y, x, low, high: mul(dy, (value(x) >= low) & (value(x) <= high)),)
+clip.back = (lambda dy, y, x, low, high: mul(dy, _inside(value(x), low, high)),)
 
 # ------------------------------------------------------------------ reductions
 
@@ -185,15 +194,22 @@ def max(x, *, axis=None, keepdims=False):
 
 
 def _array(name, x):
-    if not hasattr(x, "shape"):
+    """x, which must be an array of numbers (float32, float64, integers, booleans), or a number."""
+    if isinstance(x, (int, float)):
         x = np.asarray(x)
-        if x.dtype.kind not in "fiub":
-            raise TypeError(f"{name} takes an array, got {x.dtype}")
+    if not hasattr(x, "ndim") or not hasattr(x, "dtype"):
+        raise TypeError(f"{name} needs an array, got {type(x).__name__}: use np.array(x)")
+    if x.dtype.kind not in "fiub" or x.dtype.char in "eg":
+        raise TypeError(f"{name} got {x.dtype} {x.shape}: use x.astype('float32')")
     return x
 
 
 def channel_sums(x):
     """The sum over all axes but the last: what a bias or a scale of each channel receives."""
+    return dispatch(_channel_sums, x)
+
+
+def _channel_sums(x):
     return sum(x, axis=tuple(range(x.ndim - 1)))
 
 
@@ -208,8 +224,7 @@ def _max_back(dy, y, x, axis, keepdims):
     axes = _axes(x, axis)
     kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
     hit = value(x) == value(y).reshape(kept)
-    with np.errstate(invalid="ignore"):         # a NaN maximum equals nothing: 0 / 0, NaN stays visible
-        share = (hit / hit.sum(axis=axes, keepdims=True)).astype(x.dtype)
+    share = (hit / hit.sum(axis=axes, keepdims=True)).astype(x.dtype)       # a NaN maximum equals nothing: 0 / 0
     return mul(_spread(dy, x, axis), share)
 
 
@@ -222,24 +237,30 @@ max.back = (lambda dy, y, x, axis=None, keepdims=False: _max_back(dy, y, x, axis
 @primitive(keep="")
 def reshape(x, shape):
     """x with another shape, which may hold one -1."""
+    x = _array("reshape", x)
     try:
         return x.reshape(shape)
-    except ValueError:
+    except (TypeError, ValueError):
         raise ValueError(f"reshape cannot turn shape {x.shape} into {shape}") from None
 
 
 @primitive(keep="")
 def transpose(x, axes=None):
     """x with its axes in this order, by default reversed."""
-    if axes is not None and sorted(axes) != list(range(x.ndim)):
+    x = _array("transpose", x)
+    every = isinstance(axes, (tuple, list)) and len(axes) == x.ndim and set(axes) == set(range(x.ndim))
+    if axes is not None and not every:
         raise ValueError(f"transpose of shape {x.shape} needs each axis once, got {axes}")
     return x.transpose(axes)
 
 
-@primitive(keep="")
+@primitive(keep="index")
 def getitem(x, index):
     """x[index], with NumPy's rules for slices, integers and masks."""
-    return x[index]
+    try:
+        return _array("getitem", x)[index]
+    except IndexError as e:
+        raise IndexError(f"getitem of shape {x.shape}: {e}") from None      # not a ValueError: it ends Python's loops
 
 
 @primitive(keep="")
@@ -261,12 +282,12 @@ def cat(*xs, axis=-1):
     >>> cat(np.ones((1, 2)), np.zeros((1, 1)))
     array([[1., 1., 0.]])
     """
-    shapes = [np.shape(x) for x in xs]
+    shapes = [_array("cat", x).shape for x in xs]
     if not xs or not shapes[0]:
         raise ValueError(f"cat needs arrays of at least one dimension, got shapes {shapes}")
     axis, = _axes(xs[0], axis)
-    if any(len(s) != len(shapes[0]) or s[:axis] + s[axis + 1:] != shapes[0][:axis] + shapes[0][axis + 1:] for s in shapes):
-        raise ValueError(f"cat along axis {axis} got shapes {', '.join(map(str, shapes))}, which differ elsewhere too")
+    if len({(len(s), s[:axis], s[axis + 1:]) for s in shapes}) > 1:
+        raise ValueError(f"cat along axis {axis} got shapes {', '.join(map(str, shapes))}: they differ elsewhere too")
     return xp(xs[0]).concatenate(xs, axis=axis)
 
 
@@ -277,7 +298,12 @@ def pad(x, width, *, fill=0):
     >>> pad(np.ones(2), ((1, -1),))
     array([0., 1.])
     """
-    width = tuple((int(a), int(b)) for a, b in width)
+    x = _array("pad", x)
+    number("pad", "fill", fill)
+    try:
+        width = tuple((operator.index(a), operator.index(b)) for a, b in width)
+    except (TypeError, ValueError):
+        raise TypeError(f"pad needs the width as ((before, after), ...), got {width}") from None
     if len(width) != x.ndim or any(a + n + b < 0 or n + builtins.min(a, b) < 0 for n, (a, b) in zip(x.shape, width)):
         raise ValueError(f"pad of shape {x.shape} cannot take the widths {width}")
     inner = tuple(slice(builtins.max(-a, 0), n - builtins.max(-b, 0)) for n, (a, b) in zip(x.shape, width))
@@ -290,7 +316,7 @@ def pad(x, width, *, fill=0):
 
 def mat(x, dims=None):
     """x as a matrix: the first `dims` axes become rows (default: one, the batch), the rest columns."""
-    dims = 1 if dims is None else dims
+    x, dims = _array("mat", x), count("mat", "dims", 1 if dims is None else dims)
     if not 0 < dims < builtins.max(x.ndim, 2):
         raise ValueError(f"mat of shape {x.shape} cannot keep {dims} axes as rows")
     return reshape(x, (int(np.prod(x.shape[:dims])), int(np.prod(x.shape[dims:]))))
@@ -303,7 +329,7 @@ def _cat_back(dy, y, *xs, axis=-1):
 
 
 reshape.back = (lambda dy, y, x, shape: reshape(dy, x.shape),)
-transpose.back = (lambda dy, y, x, axes=None: transpose(dy, None if axes is None else tuple(int(i) for i in np.argsort(axes))),)
+transpose.back = (lambda dy, y, x, axes=None: transpose(dy, axes and tuple(np.argsort(axes).tolist())),)
 getitem.back = (lambda dy, y, x, index: ungetitem(dy, index=index, shape=x.shape),)
 ungetitem.back = (lambda ddx, y, dy, index, shape: getitem(ddx, index),)
 cat.back = _cat_back
@@ -317,13 +343,14 @@ def _matmul(a, b):
     try:
         return xp(a).matmul(a, b)
     except ValueError:
-        raise ValueError(f"matmul got shapes {a.shape} and {b.shape}: the inner sizes must agree") from None
+        raise ValueError(f"matmul got stacks of matrices {a.shape} and {b.shape}, which do not fit") from None
 
 
 def matmul(a, b):
     """The matrix product a @ b, with NumPy's rules for vectors and stacks of matrices."""
-    if not (np.ndim(a) and np.ndim(b)):
-        raise ValueError(f"matmul got shapes {np.shape(a)} and {np.shape(b)}: both need at least one dimension")
+    floating("matmul", a=a, b=b)
+    if not (a.ndim and b.ndim) or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
+        raise ValueError(f"matmul got shapes {a.shape} and {b.shape}: the inner sizes must agree")
     row, column = a.ndim == 1, b.ndim == 1
     a2 = reshape(a, (1, a.shape[0])) if row else a
     b2 = reshape(b, (b.shape[0], 1)) if column else b

@@ -3,13 +3,13 @@
 Images are (N, H, W, C), weights (kh, kw, cin, cout), deconv weights (kh, kw, cout, cin): the same array as the
 conv that is transposed. The three operators are each other's gradients, which gives every higher order.
 """
-import numpy as np
+import numpy as np  # noqa: F401 (the examples use it)
 
 from ..autograd import nograd, primitive
 from ..device import dispatch, xp
 from .activation import then
 from .basic import channel_sums
-from .shapes import deconv_size, floating, padded, padded_zeros, pair, taps, window
+from .shapes import count, deconv_size, floating, padded, padded_zeros, sizes, taps, window
 
 __all__ = ["conv4", "conv4w", "conv4x", "deconv4"]
 
@@ -30,7 +30,7 @@ def conv4(w, x, b=None, *, stride=1, padding=0, dilation=1, groups=1, flip=False
            [4., 6., 6., 4.]])
     """
     floating("conv4", w=w, x=x)
-    g = _geometry("conv4", w, x.shape, stride, padding, dilation, groups)
+    g = _geometry("conv4", w.shape, x.shape, stride, padding, dilation, groups)
     _check_bias("conv4", b, w.shape, w.shape[3])
     return dispatch(_conv4, _turn(w, flip), x, b, g, groups)
 
@@ -39,19 +39,19 @@ def conv4(w, x, b=None, *, stride=1, padding=0, dilation=1, groups=1, flip=False
 def conv4w(w, x, dy, *, stride=1, padding=0, dilation=1, groups=1, flip=False):
     """The gradient of conv4 for its weights; of w (an array, or the shape itself) only the shape matters."""
     floating("conv4w", x=x, dy=dy)
-    w = _shaped(w, x)
-    g = _geometry("conv4w", w, x.shape, stride, padding, dilation, groups)
-    _check_dy("conv4w", w, x.shape, dy, g)
-    return _turn(dispatch(_conv4w, w.shape, x, dy, g, groups), flip)
+    shape = sizes("conv4w", "w", w)
+    g = _geometry("conv4w", shape, x.shape, stride, padding, dilation, groups)
+    _check_dy("conv4w", shape, x.shape, dy, g)
+    return _turn(dispatch(_conv4w, shape, x, dy, g, groups), flip)
 
 
 @primitive(keep="w dy")
 def conv4x(w, x, dy, *, stride=1, padding=0, dilation=1, groups=1, flip=False):
     """The gradient of conv4 for its images; of x (an array, or the shape itself) only the shape matters."""
     floating("conv4x", w=w, dy=dy)
-    shape = _shaped(x, dy).shape
-    g = _geometry("conv4x", w, shape, stride, padding, dilation, groups)
-    _check_dy("conv4x", w, shape, dy, g)
+    shape = sizes("conv4x", "x", x)
+    g = _geometry("conv4x", w.shape, shape, stride, padding, dilation, groups)
+    _check_dy("conv4x", w.shape, shape, dy, g)
     return dispatch(_conv4x, _turn(w, flip), shape, dy, None, g, groups)
 
 
@@ -68,7 +68,7 @@ def deconv4(w, x, b=None, *, stride=1, padding=0, dilation=1, groups=1, output_p
     """
     floating("deconv4", w=w, x=x)
     shape = deconv_shape(w, x, stride, padding, dilation, groups, output_padding)
-    g = _geometry("deconv4", w, shape, stride, padding, dilation, groups)
+    g = _geometry("deconv4", w.shape, shape, stride, padding, dilation, groups)
     _check_bias("deconv4", b, w.shape, shape[3])
     return dispatch(_conv4x, _turn(w, flip), shape, x, b, g, groups)
 
@@ -76,9 +76,10 @@ def deconv4(w, x, b=None, *, stride=1, padding=0, dilation=1, groups=1, output_p
 def deconv_shape(w, x, stride, padding, dilation, groups, output_padding):
     """The shape that deconv4 gives."""
     if w.ndim != 4 or x.ndim != 4 or w.shape[3] != x.shape[3]:
-        raise ValueError(f"deconv4 needs weights (kh, kw, cout, cin) for images (N, H, W, cin), got {w.shape} and {x.shape}")
+        raise ValueError("deconv4 needs weights (kh, kw, cout, cin) for images (N, H, W, cin), "
+                         f"got {w.shape} and {x.shape}")
     height, width = deconv_size("deconv4", x.shape, w.shape[:2], stride, padding, dilation, output_padding)
-    return x.shape[0], height, width, w.shape[2] * pair("deconv4", "groups", groups)[0]
+    return x.shape[0], height, width, w.shape[2] * count("deconv4", "groups", groups)
 
 
 conv4.back = (lambda dy, y, w, x, b=None, **o: conv4w(w.shape, x, dy, **o),
@@ -100,7 +101,7 @@ deconv4.back = (lambda dy, y, w, x, b=None, output_padding=0, **o: conv4w(w.shap
 def conv4_then(w, x, b, activation, scale, shift, *, stride, padding, dilation, groups):
     """activation(conv4(w, x, b)) * scale + shift; activation is a name or None, scale and shift (K,) or None."""
     floating("conv4", w=w, x=x)
-    g = _geometry("conv4", w, x.shape, stride, padding, dilation, groups)
+    g = _geometry("conv4", w.shape, x.shape, stride, padding, dilation, groups)
     return dispatch(_conv4_then, w, x, b, activation, scale, shift, g, groups)
 
 
@@ -108,39 +109,28 @@ def deconv4_then(w, x, b, activation, scale, shift, *, stride, padding, dilation
     """activation(deconv4(w, x, b)) * scale + shift, as conv4_then."""
     floating("deconv4", w=w, x=x)
     shape = deconv_shape(w, x, stride, padding, dilation, groups, output_padding)
-    g = _geometry("deconv4", w, shape, stride, padding, dilation, groups)
+    g = _geometry("deconv4", w.shape, shape, stride, padding, dilation, groups)
     return dispatch(_conv4x_then, w, shape, x, b, activation, scale, shift, g, groups)
 
 
 # ------------------------------------------------------------------ shape rules
 
 
-class _shaped:
-    """An array of which only the shape is needed: from an array, or from the shape itself."""
-
-    def __init__(self, x, like):
-        self.shape, self.dtype = tuple(getattr(x, "shape", x)), getattr(like, "dtype", None)
-        self.ndim = len(self.shape)
-
-
 def _geometry(name, w, x, stride, padding, dilation, groups):
-    """The Window of weights w over images of shape x."""
-    floating(name, w=w)
-    if w.ndim != 4 or len(x) != 4:
-        raise ValueError(f"{name} needs weights (kh, kw, cin, cout) and images (N, H, W, C), got {w.shape} and {tuple(x)}")
-    groups = pair(name, "groups", groups)[0]
-    if w.shape[2] * groups != x[3] or w.shape[3] % groups or 0 in w.shape:
-        raise ValueError(f"{name}: weights {w.shape} with groups={groups} do not fit images of shape {tuple(x)}: "
-                         f"they take {w.shape[2] * groups} channels and must give a multiple of {groups}")
-    return window(name, x, w.shape[:2], stride, padding, dilation)
+    """The Window of weights of shape w over images of shape x."""
+    if len(w) != 4 or len(x) != 4:
+        raise ValueError(f"{name} needs weights (kh, kw, cin, cout) and images (N, H, W, C), got {w} and {x}")
+    groups = count(name, "groups", groups)
+    if w[2] * groups != x[3] or w[3] % groups or 0 in w:
+        raise ValueError(f"{name}: weights {w} with groups={groups} do not fit images of shape {x}: "
+                         f"they take {w[2] * groups} channels and must give a multiple of {groups}")
+    return window(name, x, w[:2], stride, padding, dilation)
 
 
 def _check_dy(name, w, x, dy, g):
-    floating(name, dy=dy)
-    expected = (x[0], g.oh, g.ow, w.shape[3])
+    expected = (x[0], g.oh, g.ow, w[3])
     if dy.shape != expected:
-        raise ValueError(f"{name}: weights {tuple(w.shape)} over images {tuple(x)} give {expected}, "
-                         f"but dy has shape {dy.shape}")
+        raise ValueError(f"{name}: weights {w} over images {x} give {expected}, but dy has shape {dy.shape}")
 
 
 def _check_bias(name, b, w, channels):

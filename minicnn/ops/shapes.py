@@ -1,10 +1,13 @@
 """Shape rules that convolution, pooling and upsampling share, and the checks of their arguments."""
+import numbers
 from collections import namedtuple
+
+import numpy as np
 
 from ..autograd import value
 
 Window = namedtuple("Window", "kh kw sh sw dh dw top bottom left right oh ow")
-Window.__doc__ = "A window sliding over an image: size, stride, dilation, the padding on four sides, the output's size."
+Window.__doc__ = "A window sliding over images: size, stride, dilation, padding on four sides, the output's size."
 
 
 def floating(name, **arrays):
@@ -14,8 +17,8 @@ def floating(name, **arrays):
         if dtype is None or not hasattr(a, "ndim"):
             raise TypeError(f"{name} needs arrays, got {type(value(a)).__name__} as {key}")
         if dtype not in ("float32", "float64"):
-            shapes = " and ".join(f"{k} {getattr(v, 'dtype', '')} {getattr(v, 'shape', '')}" for k, v in arrays.items())
-            raise TypeError(f"{name} needs float32 or float64 arrays, got {shapes}: use x.astype('float32')")
+            raise TypeError(f"{name} needs float32 or float64 arrays, got {dtype} {a.shape} as {key}: "
+                            "use x.astype('float32')")
 
 
 def images(name, x, key="x"):
@@ -25,14 +28,40 @@ def images(name, x, key="x"):
         raise ValueError(f"{name} needs {key} of shape (N, H, W, C), got {x.shape}")
 
 
+def number(name, key, v):
+    """Refuse an option that is no real number, such as None, text or an array."""
+    if not isinstance(v, numbers.Real) and not (getattr(v, "ndim", None) == 0 and v.dtype.kind in "fiu"):
+        raise TypeError(f"{name} needs {key} as a number, got {getattr(v, 'shape', v)!r}")
+    return v
+
+
 def pair(name, key, v, least=1):
     """An int, or a pair of ints, as a pair; each at least `least`."""
     both = tuple(v) if isinstance(v, (tuple, list)) else (v, v)
-    if len(both) != 2 or any(isinstance(i, bool) or not hasattr(i, "__index__") for i in both):
+    if len(both) != 2 or not all(_is_int(i) for i in both):
         raise TypeError(f"{name} needs {key} as an int or a pair of ints, got {v!r}")
     if min(both) < least:
         raise ValueError(f"{name} needs {key} of at least {least}, got {v!r}")
     return int(both[0]), int(both[1])
+
+
+def count(name, key, v):
+    """An int of at least 1."""
+    if not _is_int(v):
+        raise TypeError(f"{name} needs {key} as an int, got {v!r}")
+    return pair(name, key, v)[0]
+
+
+def sizes(name, key, shape):
+    """The shape of an array, or a shape given as ints, as a tuple."""
+    shape = getattr(shape, "shape", shape)
+    if not isinstance(shape, (tuple, list)) or not all(_is_int(n) and n >= 0 for n in shape):
+        raise TypeError(f"{name} needs {key} as an array or a shape, got {shape!r}")
+    return tuple(int(n) for n in shape)
+
+
+def _is_int(v):
+    return isinstance(v, (int, np.integer)) and not isinstance(v, bool)
 
 
 def window(name, shape, size, stride, padding, dilation=1):
@@ -46,8 +75,8 @@ def window(name, shape, size, stride, padding, dilation=1):
         (top, bottom), (left, right) = sides(name, padding)
     oh, ow = (shape[1] + top + bottom - rows) // sh + 1, (shape[2] + left + right - cols) // sw + 1
     if oh < 1 or ow < 1 or min(shape[1:3]) < 1:
-        raise ValueError(f"{name}: a window of {rows} x {cols} pixels does not fit into images of shape {tuple(shape)} "
-                         f"with padding {padding}")
+        raise ValueError(f"{name}: a window of {rows} x {cols} pixels does not fit into images of shape "
+                         f"{tuple(shape)} with padding {padding}")
     return Window(kh, kw, sh, sw, dh, dw, top, bottom, left, right, oh, ow)
 
 
@@ -60,27 +89,28 @@ def _same(n, covered, stride):
 def sides(name, padding):
     """padding (an int, a pair, or ((top, bottom), (left, right))) as ((top, bottom), (left, right))."""
     if isinstance(padding, str):
-        raise ValueError(f"{name} got padding={padding!r}: use an int, a pair, four sides as ((1, 1), (0, 2)), or 'same'")
-    if isinstance(padding, (tuple, list)) and len(padding) == 2 and all(isinstance(p, (tuple, list)) for p in padding):
+        raise ValueError(f"{name} got padding={padding!r}: use an int, a pair, four sides ((1, 1), (0, 2)) or 'same'")
+    several = isinstance(padding, (tuple, list)) and len(padding) == 2
+    if several and all(isinstance(p, (tuple, list)) for p in padding):
         return tuple(pair(name, "padding", p, 0) for p in padding)
     return tuple((p, p) for p in pair(name, "padding", padding, 0))
 
 
 def deconv_size(name, x, size, stride, padding, dilation, output_padding):
     """Height and width of the transposed convolution of images of shape x."""
-    size, stride, dilation = pair(name, "window", size), pair(name, "stride", stride), pair(name, "dilation", dilation)
-    extra = pair(name, "output_padding", output_padding, 0)
+    size, stride = pair(name, "window", size), pair(name, "stride", stride)
+    dilation, extra = pair(name, "dilation", dilation), pair(name, "output_padding", output_padding, 0)
     if any(e >= s for e, s in zip(extra, stride)):
         raise ValueError(f"{name} needs output_padding below the stride {stride}, got {output_padding}")
     if padding == "same":
         if any(extra):
-            raise ValueError(f"{name}: padding='same' fixes the size, so output_padding must be 0, got {output_padding}")
+            raise ValueError(f"{name}: padding='same' fixes the size, so output_padding must be 0, got {extra}")
         return tuple(n * s for n, s in zip(x[1:3], stride))
     pads = sides(name, padding)
     out = tuple((n - 1) * s + (k - 1) * d + 1 - sum(p) + e
                 for n, s, k, d, p, e in zip(x[1:3], stride, size, dilation, pads, extra))
     if min(out) < 1 or min(x[1:3]) < 1:
-        raise ValueError(f"{name}: images of shape {tuple(x)} with window {size} and padding {padding} give size {out}")
+        raise ValueError(f"{name}: images of shape {tuple(x)}, window {size} and padding {padding} give size {out}")
     return out
 
 
