@@ -80,7 +80,8 @@ def _checked(name):
         raise ValueError(f"device got {name!r}: expected 'cpu', 'cuda' or 'cuda:1'")
     cupy, why = _cupy()
     if cupy is None:
-        raise RuntimeError(f"device {name!r} was asked for, but {why}: install a cupy wheel for this GPU, or use 'cpu'")
+        raise RuntimeError(f"device {name!r} was asked for, but {why}: "
+                           "install a cupy wheel for this GPU, or use 'cpu'")
     if int(number or 0) >= cupy.cuda.runtime.getDeviceCount():
         raise ValueError(f"device got {name!r}, but there are {cupy.cuda.runtime.getDeviceCount()} GPUs")
     return f"cuda:{int(number or 0)}"

@@ -129,7 +129,8 @@ class Then:
             groups = self.options["groups"]
             kh, kw, cout, cin = self.w.shape
             per_group = scale.reshape(groups, cout).T[:, :, None]
-            self.w = (self.w.reshape(kh, kw, cout, groups, cin // groups) * per_group).reshape(self.w.shape).astype(dtype)
+            split = self.w.reshape(kh, kw, cout, groups, cin // groups)
+            self.w = (split * per_group).reshape(self.w.shape).astype(dtype)
         else:
             self.w = (self.w * scale).astype(dtype)
 

@@ -17,7 +17,8 @@ __all__ = ["bilinear", "gaussian", "kaiming", "param", "param0", "xavier", "xavi
 def fans(shape):
     """The numbers of inputs and outputs of one unit: pixels of the window times channels."""
     if len(shape) < 2:
-        raise ValueError(f"this initialiser needs weights (..., inputs, outputs), got shape {shape}: use param0 or gaussian")
+        raise ValueError(f"this initialiser needs weights (..., inputs, outputs), got shape {shape}: "
+                         "use param0 or gaussian")
     window = int(np.prod(shape[:-2]))
     return window * shape[-2], window * shape[-1]
 

@@ -26,7 +26,8 @@ class Conv:
 
     def __call__(self, x):
         b = () if self.b is None else (self.b,)
-        return conv4(self.w, x, *b, stride=self.stride, padding=self.padding, dilation=self.dilation, groups=self.groups)
+        return conv4(self.w, x, *b, stride=self.stride, padding=self.padding, dilation=self.dilation,
+                     groups=self.groups)
 
 
 class Deconv:

@@ -32,7 +32,8 @@ def summary(model, shape):
         lines.append(f"{f'{name} ({kind})' if name else kind:28} {str(out):24}{count:>12,}{macs:>16,}")
     trainable = sum(p.size for p in params(model) if not p.frozen)
     other = sum(p.size for p in params(model) if p.frozen) + sum(moments(model))
-    totals = {"trainable": trainable, "non_trainable": other, "total": trainable + other, "macs": sum(r[4] for r in rows)}
+    totals = {"trainable": trainable, "non_trainable": other, "total": trainable + other,
+              "macs": sum(r[4] for r in rows)}
     lines += ["=" * 81, f"Trainable: {trainable:,}    Non-trainable: {other:,}    Total: {trainable + other:,}    "
                         f"Multiply-adds: {totals['macs']:,}"]
     print("\n".join(lines))

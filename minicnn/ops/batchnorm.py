@@ -52,7 +52,8 @@ def batchnorm(x, moments=None, params=None, *, eps=1e-5, training=None):
     if params is not None and params.shape != (2 * channels,):
         raise ValueError(f"batchnorm of shape {x.shape} needs params of shape ({2 * channels},), got {params.shape}")
     if moments is not None and moments.mean.shape != (channels,):
-        raise ValueError(f"batchnorm of shape {x.shape} needs moments of {channels} channels, got {moments.mean.shape[0]}")
+        raise ValueError(f"batchnorm of shape {x.shape} needs moments of {channels} channels, "
+                         f"got {moments.mean.shape[0]}")
     if now_training() if training is None else training:
         if x.size == 0:
             raise ValueError(f"batchnorm cannot take the mean of an empty batch of shape {x.shape}")

@@ -88,11 +88,11 @@ def _targets(scores, labels):
         raise TypeError(f"nll needs integer labels, got {indices.dtype}: use labels.astype('int32')")
     expected = scores.shape[:-1]
     if (indices.shape[:-1] if soft else indices.shape) != expected or (soft and indices.ndim != scores.ndim):
-        raise ValueError(f"nll: scores of shape {scores.shape} need labels of shape {expected}{' + (K,)' if soft else ''}, "
-                         f"got {indices.shape}")
+        raise ValueError(f"nll: scores of shape {scores.shape} need labels of shape {expected}"
+                         f"{' + (K,)' if soft else ''}, got {indices.shape}")
     if indices.size and not (-1 <= int(indices.min()) and int(indices.max()) < scores.shape[-1]):
-        raise ValueError(f"nll: labels must lie between -1 and {scores.shape[-1] - 1} for scores of shape {scores.shape}, "
-                         f"got {int(indices.min())} to {int(indices.max())}")
+        raise ValueError(f"nll: labels must lie between -1 and {scores.shape[-1] - 1} for scores of shape "
+                         f"{scores.shape}, got {int(indices.min())} to {int(indices.max())}")
     indices = indices.reshape(int(np.prod(expected)), indices.shape[-1] if soft else 1)
     values = (indices >= 0).astype(scores.dtype)
     if soft:
@@ -160,8 +160,8 @@ def accuracy(scores, labels, *, average=True):
     floating("accuracy", scores=scores)
     labels = xp(scores).asarray(value(labels))
     if labels.dtype.kind not in "iu" or labels.shape != scores.shape[:-1]:
-        raise ValueError(f"accuracy: scores of shape {scores.shape} need integer labels of shape {scores.shape[:-1]}, "
-                         f"got {labels.dtype} {labels.shape}")
+        raise ValueError(f"accuracy: scores of shape {scores.shape} need integer labels of shape "
+                         f"{scores.shape[:-1]}, got {labels.dtype} {labels.shape}")
     count = (labels >= 0).sum()
     correct = ((scores.argmax(axis=-1) == labels) & (labels >= 0)).sum()
     if not average:
@@ -178,7 +178,8 @@ def _signed(name, scores, labels, allowed):
     _same_shape(name, scores, labels)
     labels = labels.astype(scores.dtype)
     if not (((labels >= allowed[0]) & (labels <= 1)) | np.isnan(labels)).all():
-        raise ValueError(f"{name} needs labels between {allowed[0]} and {allowed[1]}, got {labels.min()} to {labels.max()}")
+        raise ValueError(f"{name} needs labels between {allowed[0]} and {allowed[1]}, "
+                         f"got {labels.min()} to {labels.max()}")
     return labels
 
 

@@ -35,7 +35,8 @@ def unpool(x, *, window=2, stride=None, padding=0, mode="max"):
     """
     o = _options("unpool", x, window, stride, padding, mode)
     (kh, kw), (sh, sw), pads = o["size"], o["stride"], sides("unpool", padding)
-    shape = (x.shape[0], (x.shape[1] - 1) * sh + kh - sum(pads[0]), (x.shape[2] - 1) * sw + kw - sum(pads[1]), x.shape[3])
+    shape = (x.shape[0], (x.shape[1] - 1) * sh + kh - sum(pads[0]), (x.shape[2] - 1) * sw + kw - sum(pads[1]),
+             x.shape[3])
     if min(shape[1:3]) < 1:
         raise ValueError(f"unpool: images of shape {x.shape} with window {window} and padding {padding} give {shape}")
     scale = _per_window(x, shape, o, valid=mode == "avg") * (kh * kw)
