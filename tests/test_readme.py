@@ -47,7 +47,7 @@ EXAMPLE = ("swish.py", "swish_cpu.py", "test_swish.py")         # made by follow
 
 def test_the_test_command_is_that_of_ci():
     commands = [line for block in blocks(ROOT / "README.md", "sh") for line in block.splitlines()]
-    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    script = [line.strip() for line in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()]
     tests = [c for c in commands if "pytest" in c and "pip" in c]
     assert len(tests) == 1 and tests[0] in script, f"{tests} is not a line of .ci/run"
 
