@@ -226,8 +226,9 @@ def primitive(f=None, *, keep=None):
     """Make `f(*arrays, **options)` an operator that tapes record. Differentiable arguments are positional.
 
     Give the gradients afterwards, one for each argument: `f.back = (g0, g1)`, where `g(dy, y, *args, **options)`
-    returns the gradient of that argument (None: zero); or one function that returns all of them. `keep` names what the gradients read, as in `keep="x y"` with y the output; of the rest they
-    see shape and dtype only, and the tape lets the arrays go. Without `keep` all stay.
+    returns the gradient of that argument (None: zero); or one function that returns all of them. `keep` names what
+    the gradients read, as in `keep="x y"` with y the output; of the rest they see shape and dtype only, and the tape
+    lets the arrays go. Without `keep` all stay.
 
     >>> @primitive(keep="x")
     ... def square(x): return x * x
@@ -398,7 +399,8 @@ def grad(x, param=0):
     """
     if isinstance(x, Tape):
         if not isinstance(param, Param):
-            raise TypeError(f"grad(tape, x) needs a Param, got {type(param).__name__}: tapes keep gradients of Params only")
+            raise TypeError(f"grad(tape, x) needs a Param, got {type(param).__name__}: "
+                            "tapes keep gradients of Params only")
         node = x.params.get(id(param))
         return None if node is None else node.grad
     both = gradloss(x, param)
@@ -408,7 +410,8 @@ def grad(x, param=0):
 def gradloss(f, argnum=0):
     """The function that gives (gradient, loss) of f for its argument number `argnum`."""
     if not callable(f) or not isinstance(argnum, int):
-        raise TypeError(f"grad takes (tape, param) or (function, number), got ({type(f).__name__}, {type(argnum).__name__})")
+        raise TypeError(f"grad takes (tape, param) or (function, number), got ({type(f).__name__}, "
+                        f"{type(argnum).__name__})")
 
     def both(*args, **kw):
         if not argnum < len(args):
