@@ -5,6 +5,7 @@ from collections import namedtuple
 import numpy as np
 
 from ..autograd import value
+from ..device import xp
 
 Window = namedtuple("Window", "kh kw sh sw dh dw top bottom left right oh ow")
 Window.__doc__ = "A window sliding over images: size, stride, dilation, padding on four sides, the output's size."
@@ -38,7 +39,7 @@ def number(name, key, v):
 def pair(name, key, v, least=1):
     """An int, or a pair of ints, as a pair; each at least `least`."""
     both = tuple(v) if isinstance(v, (tuple, list)) else (v, v)
-    if len(both) != 2 or not all(_is_int(i) for i in both):
+    if len(both) != 2 or not all(is_int(i) for i in both):
         raise TypeError(f"{name} needs {key} as an int or a pair of ints, got {v!r}")
     if min(both) < least:
         raise ValueError(f"{name} needs {key} of at least {least}, got {v!r}")
@@ -47,7 +48,7 @@ def pair(name, key, v, least=1):
 
 def count(name, key, v):
     """An int of at least 1."""
-    if not _is_int(v):
+    if not is_int(v):
         raise TypeError(f"{name} needs {key} as an int, got {v!r}")
     return pair(name, key, v)[0]
 
@@ -55,12 +56,13 @@ def count(name, key, v):
 def sizes(name, key, shape):
     """The shape of an array, or a shape given as ints, as a tuple."""
     shape = getattr(shape, "shape", shape)
-    if not isinstance(shape, (tuple, list)) or not all(_is_int(n) and n >= 0 for n in shape):
+    if not isinstance(shape, (tuple, list)) or not all(is_int(n) and n >= 0 for n in shape):
         raise TypeError(f"{name} needs {key} as an array or a shape, got {shape!r}")
     return tuple(int(n) for n in shape)
 
 
-def _is_int(v):
+def is_int(v):
+    """Is v an int of Python or NumPy? (True and False are not.)"""
     return isinstance(v, (int, np.integer)) and not isinstance(v, bool)
 
 
@@ -124,10 +126,13 @@ def taps(g):
 
 def padded(x, g, fill=0):
     """x with the window's padding around it."""
-    from .basic import pad
     if not (g.top or g.bottom or g.left or g.right):
         return x
-    return pad(x, ((0, 0), (g.top, g.bottom), (g.left, g.right), (0, 0)), fill=fill)
+    whole, inside = padded_zeros(xp(x), g, x.shape, x.dtype)
+    if fill:
+        whole[...] = fill
+    inside[...] = x
+    return whole
 
 
 def padded_zeros(xp, g, shape, dtype):
