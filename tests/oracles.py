@@ -192,31 +192,29 @@ def power(x, n):
 # ------------------------------------------------------------------ rows: softmax, losses
 
 
-def rows(f, x, axis):
-    """f of each list of numbers along the axis (None: all of them); f gives a list or one number."""
-    if axis is None:
-        return np.array(f(np.ravel(x).tolist())).reshape(np.shape(x))
-    return np.apply_along_axis(lambda v: np.array(f(v.tolist())), axis, x)
-
-
 def _logsumexp(v):
     top = max(v)
     return top + math.log(math.fsum(math.exp(a - top) for a in v))
 
 
+def logsumexp(x, *, axis=-1, keepdims=False):
+    """List by list along the axis (None: all of x is one list)."""
+    lists = np.ravel(x) if axis is None else np.moveaxis(x, axis, -1)
+    y = np.zeros(lists.shape[:-1])
+    for i in np.ndindex(*y.shape):
+        y[i] = _logsumexp(lists[i].tolist())
+    if not keepdims:
+        return y
+    return y.reshape((1,) * x.ndim) if axis is None else np.expand_dims(y, axis)
+
+
 def softmax(x, *, axis=-1):
-    return rows(lambda v: [math.exp(a - _logsumexp(v)) for a in v], x, axis)
+    y = logsumexp(x, axis=axis, keepdims=True) + np.zeros(x.shape)
+    return np.array([math.exp(a - b) for a, b in zip(np.ravel(x), np.ravel(y))]).reshape(x.shape)
 
 
 def logsoftmax(x, *, axis=-1):
-    return rows(lambda v: [a - _logsumexp(v) for a in v], x, axis)
-
-
-def logsumexp(x, *, axis=-1, keepdims=False):
-    y = np.array(_logsumexp(np.ravel(x).tolist())) if axis is None else rows(_logsumexp, x, axis)
-    if keepdims:
-        return y.reshape((1,) * x.ndim) if axis is None else np.expand_dims(y, axis)
-    return y
+    return x - logsumexp(x, axis=axis, keepdims=True)
 
 
 def nll(scores, labels, weights=None, *, average=True):

@@ -4,7 +4,7 @@ import numpy as np
 from ..autograd import nograd, primitive, value
 from ..device import dispatch, xp
 from .basic import add, mul, sub
-from .shapes import floating
+from .shapes import floating, number
 
 __all__ = ["elu", "leaky_relu", "relu", "selu", "sigm", "softplus", "tanh"]
 
@@ -52,13 +52,15 @@ def sigm(x):
 def leaky_relu(x, slope=0.01):
     """x where it is positive, slope * x elsewhere."""
     floating("leaky_relu", x=x)
-    return xp(x).where(x > 0, x, x * slope)
+    return xp(x).where(x > 0, x, x * number("leaky_relu", "slope", slope))
 
 
 @primitive(keep="y")
 def elu(x, alpha=1.0):
     """x where it is positive, alpha * (exp(x) - 1) elsewhere."""
     floating("elu", x=x)
+    if not number("elu", "alpha", alpha) >= 0:              # the gradient takes the sign of x from that of y
+        raise ValueError(f"elu needs alpha of at least 0, got {alpha}")
     return xp(x).where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
 
 
@@ -100,7 +102,7 @@ def _tanhback(dy, y):
 
 
 def _leaky_slope(x, slope):
-    return xp(x).where(x > 0, 1, slope).astype(x.dtype)
+    return xp(x).where(np.isnan(x), x, xp(x).where(x > 0, 1, slope)).astype(x.dtype)
 
 
 def _elu_back(dy, y, x, alpha=1.0):

@@ -3,8 +3,8 @@ import numpy as np
 
 from ..autograd import Tracked, primitive, training as now_training, value
 from ..device import current, dispatch, to
-from .basic import add, cat, channel_sums, div, getitem, mul, pow, sqrt, sub
-from .shapes import floating
+from .basic import add, cat, channel_sums, div, getitem, mul, neg, pow, sqrt, sub
+from .shapes import floating, number
 
 __all__ = ["batchnorm", "bnmoments", "bnparams"]
 
@@ -19,6 +19,7 @@ class bnmoments:
         self.momentum = momentum
         self.mean, self.var = to(current(), np.zeros(channels, dtype)), to(current(), np.ones(channels, dtype))
 
+    @np.errstate(all="ignore")
     def update(self, mean, var):
         """Move towards a batch's moments; new arrays, since a running tape may hold the old ones."""
         m = self.momentum
@@ -45,15 +46,8 @@ def batchnorm(x, moments=None, params=None, *, eps=1e-5, training=None):
     array([[-1.],
            [ 1.]])
     """
-    floating("batchnorm", x=x)
-    if x.ndim < 2 or x.shape[-1] == 0:
-        raise ValueError(f"batchnorm needs x of shape (N, ..., C), got {x.shape}")
+    _check(x, moments, params, eps)
     channels = x.shape[-1]
-    if params is not None and params.shape != (2 * channels,):
-        raise ValueError(f"batchnorm of shape {x.shape} needs params of shape ({2 * channels},), got {params.shape}")
-    if moments is not None and moments.mean.shape != (channels,):
-        raise ValueError(f"batchnorm of shape {x.shape} needs moments of {channels} channels, "
-                         f"got {moments.mean.shape[0]}")
     if now_training() if training is None else training:
         if x.size == 0:
             raise ValueError(f"batchnorm cannot take the mean of an empty batch of shape {x.shape}")
@@ -64,11 +58,29 @@ def batchnorm(x, moments=None, params=None, *, eps=1e-5, training=None):
     if moments is None:
         raise ValueError("batchnorm outside training needs moments=bnmoments(C), or training=True")
     mean, var = moments.mean.astype(x.dtype), moments.var.astype(x.dtype)
-    scale = 1 / np.sqrt(var + eps)
+    scale = div(1, sqrt(add(var, eps)))
     if params is not None:
         scale = mul(getitem(params, slice(0, channels)), scale)
         return affine(x, scale, sub(getitem(params, slice(channels, None)), mul(scale, mean)))
-    return affine(x, scale, -mean * scale)
+    return affine(x, scale, neg(mul(mean, scale)))
+
+
+def _check(x, moments, params, eps):
+    floating("batchnorm", x=x)
+    if x.ndim < 2 or x.shape[-1] == 0:
+        raise ValueError(f"batchnorm needs x of shape (N, ..., C), got {x.shape}")
+    channels = x.shape[-1]
+    if params is not None and (floating("batchnorm", params=params) or params.shape != (2 * channels,)):
+        raise ValueError(f"batchnorm of shape {x.shape} needs params of shape ({2 * channels},), got {params.shape}")
+    if params is not None and params.dtype != x.dtype:
+        raise TypeError(f"batchnorm got x of {x.dtype} and params of {params.dtype}: give it one dtype")
+    if moments is not None and not isinstance(moments, bnmoments):
+        raise TypeError(f"batchnorm needs moments=bnmoments(C), got {type(moments).__name__}")
+    if moments is not None and moments.mean.shape != (channels,):
+        raise ValueError(f"batchnorm of shape {x.shape} needs moments of {channels} channels, "
+                         f"got {moments.mean.shape[0]}")
+    if number("batchnorm", "eps", eps) < 0:
+        raise ValueError(f"batchnorm needs eps of at least 0, got {eps}")
 
 
 @primitive(keep="x scale")
@@ -99,6 +111,7 @@ normalise.back = _back
 # ------------------------------------------------------------------ formulas
 
 
+@np.errstate(all="ignore")
 def _moments(x):
     axes = tuple(range(x.ndim - 1))
     mean = x.mean(axis=axes, dtype="float64")

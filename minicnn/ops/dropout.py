@@ -3,7 +3,7 @@ import numpy as np
 
 from ..autograd import primitive, training
 from ..device import dispatch, rng, xp
-from .shapes import floating
+from .shapes import floating, is_int, number
 
 __all__ = ["dropout"]
 
@@ -19,8 +19,10 @@ def dropout(x, p, *, drop=None, seed=None):
     array([0., 0., 2., 0., 0., 0.])
     """
     floating("dropout", x=x)
-    if not 0 <= p < 1:
+    if not 0 <= number("dropout", "p", p) < 1:
         raise ValueError(f"dropout needs a share 0 <= p < 1, got {p}")
+    if seed is not None and not is_int(seed):
+        raise TypeError(f"dropout needs seed as an int, got {seed!r}")
     if p == 0 or not (training() if drop is None else drop):
         return x
     return masked(x, float(p), seed=int(rng().integers(2 ** 32)) if seed is None else int(seed) % 2 ** 32)

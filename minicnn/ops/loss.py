@@ -7,7 +7,7 @@ from ..autograd import nograd, primitive, value
 from ..device import dispatch, xp
 from .activation import softplus
 from .basic import abs, clip, div, exp, max, mean, mul, neg, reshape, sub, sum
-from .shapes import floating
+from .shapes import floating, number
 
 __all__ = ["accuracy", "bce", "huber", "logistic", "logsoftmax", "logsumexp", "mse", "nll", "softmax"]
 
@@ -83,24 +83,39 @@ def _targets(scores, labels):
     soft = isinstance(labels, tuple)
     if soft and len(labels) != 2:
         raise ValueError(f"nll needs soft targets as (indices, values), got a tuple of {len(labels)}")
-    indices = xp(scores).asarray(value(labels[0] if soft else labels))
-    if indices.dtype.kind not in "iu":
-        raise TypeError(f"nll needs integer labels, got {indices.dtype}: use labels.astype('int32')")
+    indices = _plain("nll", "integer labels", labels[0] if soft else labels, scores, "iu")
     expected = scores.shape[:-1]
     if (indices.shape[:-1] if soft else indices.shape) != expected or (soft and indices.ndim != scores.ndim):
         raise ValueError(f"nll: scores of shape {scores.shape} need labels of shape {expected}"
                          f"{' + (K,)' if soft else ''}, got {indices.shape}")
-    if indices.size and not (-1 <= int(indices.min()) and int(indices.max()) < scores.shape[-1]):
-        raise ValueError(f"nll: labels must lie between -1 and {scores.shape[-1] - 1} for scores of shape "
-                         f"{scores.shape}, got {int(indices.min())} to {int(indices.max())}")
+    _check_range("nll", indices, scores)
     indices = indices.reshape(int(np.prod(expected)), indices.shape[-1] if soft else 1)
     values = (indices >= 0).astype(scores.dtype)
     if soft:
-        given = xp(scores).asarray(value(labels[1]))
-        if given.shape != tuple(getattr(labels[0], "shape", given.shape)):
-            raise ValueError(f"nll got soft targets with indices {indices.shape} and values {given.shape}")
-        values = values * given.reshape(indices.shape).astype(scores.dtype)
+        given = _plain("nll", "values", labels[1], scores, "fiub")
+        if given.shape != expected + (indices.shape[1],):
+            raise ValueError(f"nll got soft targets with indices {expected + indices.shape[1:]} "
+                             f"and values {given.shape}")
+        values = xp(scores).where(indices < 0, values, given.reshape(indices.shape).astype(scores.dtype))
     return np.maximum(indices, 0), values
+
+
+def _plain(name, what, x, scores, kinds):
+    """x, perhaps a list, as an array beside the scores; its dtype must be of these kinds."""
+    try:
+        x = xp(scores).asarray(value(x))
+        if x.dtype.kind in kinds:
+            return x
+        got = x.dtype
+    except ValueError:
+        got = "a ragged list"
+    raise TypeError(f"{name} needs {what}, got {got}")
+
+
+def _check_range(name, labels, scores):
+    if labels.size and not (-1 <= int(labels.min()) and int(labels.max()) < scores.shape[-1]):
+        raise ValueError(f"{name}: labels must lie between -1 and {scores.shape[-1] - 1} for scores of shape "
+                         f"{scores.shape}, got {int(labels.min())} to {int(labels.max())}")
 
 
 def _weighted(scores, indices, values, weights):
@@ -108,7 +123,7 @@ def _weighted(scores, indices, values, weights):
     counted = int((values != 0).any(axis=1).sum())
     if weights is None:
         return values, counted
-    weights = xp(scores).asarray(weights)
+    weights = _plain("nll", "weights that are numbers", weights, scores, "fiub")
     positions, classes = scores.shape[:-1], scores.shape[-1]
     if weights.shape == (classes,) == positions:
         raise ValueError(f"nll: weights of shape {weights.shape} could be per class or per position of scores "
@@ -158,10 +173,11 @@ def accuracy(scores, labels, *, average=True):
     """
     scores = value(scores)
     floating("accuracy", scores=scores)
-    labels = xp(scores).asarray(value(labels))
-    if labels.dtype.kind not in "iu" or labels.shape != scores.shape[:-1]:
+    labels = _plain("accuracy", "integer labels", labels, scores, "iu")
+    if not scores.ndim or not scores.shape[-1] or labels.shape != scores.shape[:-1]:
         raise ValueError(f"accuracy: scores of shape {scores.shape} need integer labels of shape "
-                         f"{scores.shape[:-1]}, got {labels.dtype} {labels.shape}")
+                         f"{scores.shape[:-1]}, got {labels.shape}")
+    _check_range("accuracy", labels, scores)
     count = (labels >= 0).sum()
     correct = ((scores.argmax(axis=-1) == labels) & (labels >= 0)).sum()
     if not average:
@@ -174,7 +190,7 @@ def accuracy(scores, labels, *, average=True):
 def _signed(name, scores, labels, allowed):
     """Labels in the scores' dtype; they must be 0 and 1, or -1 and 1."""
     floating(name, scores=scores)
-    labels = xp(value(scores)).asarray(value(labels))
+    labels = _plain(name, "labels that are numbers", labels, value(scores), "fiub")
     _same_shape(name, scores, labels)
     labels = labels.astype(scores.dtype)
     if not (((labels >= allowed[0]) & (labels <= 1)) | np.isnan(labels)).all():
@@ -237,7 +253,7 @@ def huber(y, target, delta=1.0, *, average=True):
     """d * d / 2 where |d| = |y - target| is below delta, delta * (|d| - delta / 2) beyond; the mean of it."""
     floating("huber", y=y, target=target)
     _same_shape("huber", y, target)
-    if not delta > 0:
+    if not number("huber", "delta", delta) > 0:
         raise ValueError(f"huber needs delta above 0, got {delta}")
     size = abs(sub(y, target))
     near = clip(size, 0, delta)                             # near * (size - near / 2) is both cases
