@@ -1,0 +1,246 @@
+"""What the Numba kernels (`*_cpu.py`) share: how they are compiled, the thread pool, scratch and recycled memory.
+
+A kernel is a function `kernel(start, stop, scratch, *args)` over a range of rows. `run` cuts the range into pieces
+whose size does not depend on the number of threads, so neither does the result. Numba's own parallel=True was
+measured and not taken: its threads fight with OpenBLAS's, and it may not be entered from two Python threads.
+"""
+import functools
+import itertools
+import os
+import threading
+from queue import SimpleQueue
+
+import numba
+import numpy as np
+import scipy.linalg.cython_blas  # noqa: F401  (np.dot inside a kernel calls the sgemm found there)
+from llvmlite import ir
+from numba.extending import intrinsic
+from threadpoolctl import ThreadpoolController
+
+# never nnan or ninf: NaN must stay visible; the default error model would keep divisions from being vectorised
+FLAGS = {"reassoc", "contract", "arcp", "nsz", "afn"}
+kernel = functools.partial(numba.njit, nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
+
+# ------------------------------------------------------------------ threads
+
+
+def threads():
+    """How many threads share the work: MINICNN_THREADS, or as many as this process may use."""
+    asked = os.environ.get("MINICNN_THREADS", "")
+    return max(1, int(asked)) if asked.isdigit() else len(os.sched_getaffinity(0)) if hasattr(
+        os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _Job:
+    """One call of run: pieces that any thread may take, and a bell for when all are done."""
+
+    def __init__(self, work, pieces):
+        self.work, self.pieces = work, pieces
+        self.next, self.ended = itertools.count(), itertools.count(1)       # next() on a count is atomic
+        self.done, self.error = threading.Event(), None
+
+    def help(self):
+        for i in iter(self.next.__next__, None):
+            if i >= self.pieces:
+                return
+            try:
+                self.work(i)
+            except BaseException as e:
+                self.error = e
+            if next(self.ended) == self.pieces:
+                self.done.set()
+
+
+class _Pool:
+    """Threads that wait for jobs. The caller of run works too, so a busy pool can delay but never block it."""
+
+    def __init__(self):
+        self.queue, self.size, self.lock = SimpleQueue(), 0, threading.Lock()
+
+    def grow(self, size):
+        with self.lock:
+            while self.size < size:
+                self.size += 1
+                threading.Thread(target=self.serve, name="minicnn", daemon=True).start()
+
+    def serve(self):
+        while True:
+            self.queue.get().help()
+
+
+_pool = _Pool()
+
+
+def _forget():
+    """In a forked child: threads do not survive a fork, and locks may be held by those that are gone."""
+    global _pool, _blas
+    _pool, _blas = _Pool(), _OneThreadBlas(_blas.found)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
+SCRATCH = 1 << 20                           # floats a thread has at hand: 4 MB, what a tile and its products need
+
+
+class _Scratch(threading.local):
+    array = np.empty(0, "float32")
+
+
+_scratch = _Scratch()
+
+
+def scratch(floats):
+    """This thread's scratch memory, of at least so many floats."""
+    if _scratch.array.size < floats:
+        _scratch.array = np.empty(floats, "float32")
+    return _scratch.array
+
+
+def run(kernel, n, grain, *args, floats=SCRATCH):
+    """kernel(start, stop, scratch, *args) over 0 .. n in pieces of `grain`, on all threads.
+
+    `scratch` is memory of the thread, at least `floats` float32 numbers.
+    """
+    pieces = -(-n // grain)
+
+    def work(i):
+        kernel(i * grain, min(n, (i + 1) * grain), scratch(floats), *args)
+
+    with _blas:
+        helpers = min(threads(), pieces) - 1
+        if helpers < 1:
+            for i in range(pieces):
+                work(i)
+            return
+        job = _Job(work, pieces)
+        _pool.grow(helpers)
+        for _ in range(helpers):
+            _pool.queue.put(job)
+        job.help()
+        job.done.wait()
+    if job.error is not None:
+        raise job.error
+
+
+class _OneThreadBlas:
+    """While a kernel runs, the BLAS that kernels call (SciPy's, not NumPy's or PyTorch's) uses one thread."""
+
+    def __init__(self, found=None):
+        self.lock, self.inside, self.before, self.found = threading.Lock(), 0, [], found
+
+    def libraries(self):
+        """SciPy's OpenBLAS, or whichever BLAS it shares with others where it has none of its own."""
+        if self.found is None:
+            blas = [c for c in ThreadpoolController().lib_controllers if c.user_api == "blas"]
+            self.found = [c for c in blas if "scipy" in c.filepath] or blas
+        return self.found
+
+    def __enter__(self):
+        with self.lock:
+            self.inside += 1
+            if self.inside == 1:
+                self.before = [(c, c.get_num_threads()) for c in self.libraries()]
+                for c, n in self.before:
+                    if n != 1:
+                        c.set_num_threads(1)
+
+    def __exit__(self, *_):
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                for c, n in self.before:
+                    if n != 1:
+                        c.set_num_threads(n)
+
+
+_blas = _OneThreadBlas()
+
+# ------------------------------------------------------------------ memory
+
+
+RECYCLED = 1 << 18                          # arrays of this many bytes and more are worth recycling
+PATIENCE = 1000                             # memory that lies idle while so many arrays are made goes back to the system
+_idle, _idle_lock, _made = {}, threading.RLock(), itertools.count()         # size -> [(when it fell idle, memory)]
+
+
+class _Block:
+    """Memory that becomes idle when the last array in it is gone."""
+
+    def __init__(self, raw, shape):
+        self.raw = raw
+        self.__array_interface__ = {"shape": shape, "typestr": "<f4", "version": 3, "data": raw.__array_interface__["data"]}
+
+    def __del__(self):
+        if _idle is not None:               # None while Python shuts down
+            with _idle_lock:
+                _idle.setdefault(self.raw.size, []).append((next(_made), self.raw))
+
+
+def empty(shape):
+    """An uninitialised float32 array. Large ones are recycled: fresh memory costs a page fault each 4 KB."""
+    n = int(np.prod(shape, dtype="int64"))
+    if n * 4 < RECYCLED:
+        return np.empty(shape, "float32")
+    with _idle_lock:
+        fits = [size for size, blocks in _idle.items() if n <= size <= n + n // 8 and blocks]
+        if fits:
+            raw = _idle[min(fits)].pop()[1]
+        else:
+            release(PATIENCE)
+            raw = np.empty(n, "float32")
+    return np.asarray(_Block(raw, tuple(shape)))
+
+
+def release(patience=0):
+    """Give memory back that has been idle for so many arrays made; by default all of it."""
+    with _idle_lock:
+        oldest = next(_made) - patience
+        for size in list(_idle):
+            _idle[size] = [(when, raw) for when, raw in _idle[size] if when > oldest]
+            if not _idle[size]:
+                del _idle[size]
+
+
+def ready(x):
+    """x as kernels take it: contiguous and writable (read-only arrays would compile every kernel again)."""
+    return np.require(x, "float32", ["C", "A", "W"])
+
+
+# ------------------------------------------------------------------ functions of one number, for kernels
+
+
+@intrinsic
+def _bits_as_float(typingctx, i):
+    def build(context, builder, signature, args):
+        return builder.bitcast(args[0], ir.FloatType())
+    return numba.types.float32(numba.types.int32), build
+
+
+@kernel(inline="always")
+def exp(x):
+    """e to the x: x = n log 2 + r, 2 ** n by its bits, a polynomial for r. Relative error below 2e-7."""
+    f = np.float32
+    x = f(88.7) if x > f(88.7) else (f(-87.3) if x < f(-87.3) else x)
+    n = np.floor(x * f(1.44269504) + f(0.5))
+    r = x - n * f(0.693359375) + n * f(2.12194440e-4)
+    p = f(1 / 5040)
+    for c in (f(1 / 720), f(1 / 120), f(1 / 24), f(1 / 6), f(0.5), f(1), f(1)):
+        p = p * r + c
+    return p * _bits_as_float((np.int32(n) + np.int32(127)) << np.int32(23))
+
+
+@kernel(inline="always")
+def tanh(x):
+    """A rational function fitted on -9 .. 9. Relative error below 5e-7."""
+    f = np.float32
+    x = f(9) if x > f(9) else (f(-9) if x < f(-9) else x)
+    t = x * x
+    p = f(-1.278034648744582e-08) + t * f(1.8255047112654407e-11)
+    p = f(0.0029207572546590477) + t * (f(9.26738363043723e-06) + t * p)
+    p = f(0.9999999412088586) + t * (f(0.1291922401289559) + t * p)
+    q = f(0.02376314936581114) + t * f(0.00022809959633816702)
+    q = f(1) + t * (f(0.46252507877555193) + t * q)
+    y = x * p / q
+    return f(1) if y > f(1) else (f(-1) if y < f(-1) else y)

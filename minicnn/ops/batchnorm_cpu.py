@@ -1,0 +1,114 @@
+"""The Numba kernels of batchnorm.py, over rows (pixels) of channels."""
+import numpy as np
+
+from .. import cpu
+from ..cpu import kernel, ready, run
+
+BLOCK = 128                                 # rows whose mean is taken before their squares: they stay in the L1/L2 cache
+GRAIN = 2048                                # rows a piece; also how partial sums are grouped, so it is fixed
+
+
+def moments(x):
+    x = _rows(x)
+    n, c = x.shape
+    parts = np.empty((-(-n // BLOCK), 2, c), "float32")
+    run(_block_moments, len(parts), GRAIN // BLOCK, x, parts)
+    counts = np.full(len(parts), BLOCK, "float64")
+    counts[-1] = n - BLOCK * (len(parts) - 1)
+    means = parts[:, 0].astype("float64")
+    mean = counts @ means / n
+    var = (parts[:, 1].sum(axis=0, dtype="float64") + counts @ np.square(means - mean)) / n
+    return mean.astype("float32"), var.astype("float32")
+
+
+def affine(x, scale, shift):
+    y = cpu.empty(x.shape)
+    run(_scale_shift, x.size // x.shape[-1], GRAIN, _rows(x), ready(scale), ready(shift), _rows(y))
+    return y
+
+
+def normalise(x, mean, var, params, eps):
+    scale = 1 / np.sqrt(var + np.float32(eps))
+    if params is None:
+        return affine(x, scale, -mean * scale)
+    scale = scale * params[:len(mean)]
+    return affine(x, scale, params[len(mean):] - mean * scale)
+
+
+def normalise_back(dy, x, mean, var, params, eps):
+    if dy.shape != x.shape:
+        return NotImplemented
+    shape, (dy, x) = x.shape, (_rows(dy), _rows(x))
+    n, c = x.shape
+    inv = 1 / np.sqrt(var + np.float32(eps))
+    mean, inv = ready(mean), ready(inv)
+    parts = np.empty((-(-n // GRAIN), 2, c), "float32")
+    run(_sums, n, GRAIN, dy, x, mean, inv, parts)
+    dshift, dscale = parts.sum(axis=0, dtype="float64")
+    # dx = scale * (dy - dshift / n - xhat * dscale / n), written as a * dy + b * x + c
+    a = inv if params is None else inv * params[:c]
+    b = -a * inv * dscale / n
+    dx = cpu.empty(shape)
+    run(_combine, n, GRAIN, dy, x, ready(a), ready(b), ready(-a * dshift / n - b * mean), _rows(dx))
+    return dx, None if params is None else np.concatenate([dscale, dshift]).astype("float32")
+
+
+def _rows(x):
+    return ready(x).reshape(-1, x.shape[-1])
+
+
+@kernel
+def _block_moments(start, stop, scratch, x, parts):
+    """Mean and summed squared distance from it, for each block of BLOCK rows."""
+    for block in range(start, stop):
+        rows = x[block * BLOCK:(block + 1) * BLOCK]
+        mean, squares = parts[block, 0], parts[block, 1]
+        mean[:] = 0
+        squares[:] = 0
+        for r in range(len(rows)):
+            row = rows[r]
+            for c in range(len(row)):
+                mean[c] += row[c]
+        for c in range(len(mean)):
+            mean[c] /= np.float32(len(rows))
+        for r in range(len(rows)):
+            row = rows[r]
+            for c in range(len(row)):
+                d = row[c] - mean[c]
+                squares[c] += d * d
+
+
+@kernel
+def _scale_shift(start, stop, scratch, x, scale, shift, y):
+    for r in range(start, stop):
+        row, out = x[r], y[r]
+        for c in range(len(row)):
+            out[c] = row[c] * scale[c] + shift[c]
+
+
+@kernel
+def _sums(start, stop, scratch, dy, x, mean, inv, parts):
+    """For GRAIN rows: the sums of dy and of dy * (x - mean) * inv; blocks keep float32 sums short."""
+    c = x.shape[1]
+    part = parts[start // GRAIN]
+    part[:] = 0
+    a, b = scratch[:c], scratch[c:2 * c]
+    for low in range(start, stop, BLOCK):
+        a[:] = 0
+        b[:] = 0
+        for r in range(low, min(low + BLOCK, stop)):
+            drow, row = dy[r], x[r]
+            for k in range(len(drow)):
+                a[k] += drow[k]
+                b[k] += drow[k] * (row[k] - mean[k])
+        for k in range(c):
+            part[0, k] += a[k]
+            part[1, k] += b[k] * inv[k]
+
+
+@kernel
+def _combine(start, stop, scratch, dy, x, a, b, c, dx):
+    for r in range(start, stop):
+        drow, row, out = dy[r], x[r], dx[r]
+        for k in range(len(drow)):
+            out[k] = a[k] * drow[k] + b[k] * row[k] + c[k]

@@ -1,0 +1,320 @@
+"""3x3 convolutions of stride 1 with 4 times fewer multiplications: Winograd's F(4x4, 3x3).
+
+Each tile of 4x4 outputs sees 6x6 inputs. Both the inputs and the weights are transformed (B, G below), 36 small matrix
+products over the channels replace 144 multiplications a channel pair by 36, and a last transform (A) gives the tile.
+Dilated convolutions are as many plain ones, over every dilation-th pixel. The gradient for the weights is the same
+algorithm read backwards. Relative error about 1e-5.
+"""
+import weakref
+
+import numpy as np
+
+from .. import cpu
+from ..cpu import SCRATCH, kernel, ready, run
+from .activation_cpu import activate
+
+BLOCK = 32                                  # tiles a block: enough rows for BLAS, few enough for the L2 cache
+_remembered = {}                            # id of constant weights -> (weak reference to them, their transform)
+
+
+def suits(shape, g):
+    """Is this convolution worth it? With few channels the transforms cost more than they save."""
+    kh, kw, c, k = shape
+    return kh == kw == 3 and g.sh == g.sw == 1 and g.dh == g.dw and min(c, k) >= 16 and 54 * max(c, k) < SCRATCH // 8
+
+
+def conv4(w, x, g, after):
+    """activation(conv4(w, x) + b) * scale + shift, with after = (b, activation's code, scale, shift)."""
+    c, k = w.shape[2:]
+    y = cpu.empty((len(x), g.oh, g.ow, k))
+    n, block = _tiles(len(x), g, c, k)
+    run(_convolve, n, block, x, _transformed(w), y, g, *after, floats=_floats(block, c, k))
+    return y
+
+
+def _transformed(w):
+    """G w G^T as (36, c, k); remembered where w is read-only, that is, constant (see fuse)."""
+    known = _remembered.get(id(w))
+    if known is not None and known[0]() is w:
+        return known[1]
+    c, k = w.shape[2:]
+    u = cpu.empty((36, c, k))
+    run(_transform_weights, c, _rows(k), ready(w), u)
+    if not w.flags.writeable:
+        _remembered[id(w)] = weakref.ref(w, lambda _, key=id(w): _remembered.pop(key, None)), u
+    return u
+
+
+def _rows(k):
+    """Input channels a piece, for passes over the weights."""
+    return max(1, (1 << 14) // k)
+
+
+def conv4w(shape, x, dy, g):
+    c, k = shape[2:]
+    n, block = _tiles(len(x), g, c, k)
+    pieces = 4 if c * k <= 1 << 14 else 2                   # a fixed number: the order of adding must not vary
+    grain = -(-n // (pieces * block)) * block
+    parts = cpu.empty((-(-n // grain), 36, c, k))
+    run(_weight_parts, n, grain, x, dy, parts, g, grain, block, floats=_floats(block, c, k))
+    dw = cpu.empty(shape)
+    run(_gather_weights, c, _rows(k), parts, dw)
+    return dw
+
+
+def conv4x(w, shape, dy, g, after):
+    """The transpose of conv4: a convolution of dy with the weights turned around."""
+    turned = w[::-1, ::-1].swapaxes(2, 3)
+    reach = 2 * g.dh
+    g = g._replace(top=reach - g.top, left=reach - g.left, bottom=reach - g.bottom, right=reach - g.right,
+                   oh=shape[1], ow=shape[2])
+    return conv4(turned, dy, g, after)
+
+
+def _tiles(images, g, c, k):
+    """The number of tiles, and how many make a block: enough for BLAS, few enough for the L2 cache."""
+    n = images * _across(g.oh, g.dh) * _across(g.ow, g.dw)
+    return n, max(1, min(BLOCK, -(-n // 2)))
+
+
+def _floats(block, c, k):
+    """The scratch memory that a block needs (see _regions)."""
+    return 36 * block * (c + k + max(c, k))
+
+
+def _across(size, dilation):
+    """Tiles along one side: each of the `dilation` plain images has its own."""
+    return dilation * -(-(-(-size // dilation)) // 4)
+
+
+# ------------------------------------------------------------------ kernels
+
+
+@kernel
+def _place(tile, g):
+    """(image, first output row, first output column) of a tile."""
+    d = g.dh
+    down, across = -(-(-(-g.oh // d)) // 4), -(-(-(-g.ow // d)) // 4)
+    tx, rest = tile % across, tile // across
+    phase_x, rest = rest % d, rest // d
+    ty, rest = rest % down, rest // down
+    phase_y, image = rest % d, rest // d
+    return image, phase_y + 4 * d * ty, phase_x + 4 * d * tx
+
+
+@kernel
+def _transform_weights(start, stop, scratch, w, u):
+    """u = G w G^T for the input channels start .. stop."""
+    k = w.shape[3]
+    rows = scratch[:18 * k].reshape(18, k)
+    for c in range(start, stop):
+        for j in range(3):
+            _g(w[0, j, c], w[1, j, c], w[2, j, c], rows[j], rows[3 + j], rows[6 + j], rows[9 + j], rows[12 + j], rows[15 + j])
+        for r in range(6):
+            i, j = 3 * r, 6 * r
+            _g(rows[i], rows[i + 1], rows[i + 2], u[j, c], u[j + 1, c], u[j + 2, c], u[j + 3, c], u[j + 4, c], u[j + 5, c])
+
+
+@kernel
+def _g(d0, d1, d2, e0, e1, e2, e3, e4, e5):
+    """e = G d, for vectors over the channels."""
+    f = np.float32
+    for k in range(len(d0)):
+        s, t = (d0[k] + d2[k]) * f(1 / 6), d1[k] * f(1 / 6)
+        p, q = d0[k] * f(1 / 24) + d2[k] * f(1 / 6), d1[k] * f(1 / 12)
+        e0[k] = d0[k] * f(1 / 4)
+        e1[k] = -s - t
+        e2[k] = t - s
+        e3[k] = p + q
+        e4[k] = p - q
+        e5[k] = d2[k]
+
+
+@kernel
+def _gather_weights(start, stop, scratch, parts, dw):
+    """dw = G^T (the sum of the parts) G for the input channels start .. stop."""
+    k = dw.shape[3]
+    total, rows = scratch[:36 * k].reshape(36, k), scratch[36 * k:54 * k].reshape(18, k)
+    for c in range(start, stop):
+        for i in range(36):
+            total[i] = parts[0, i, c]
+            for p in range(1, len(parts)):
+                total[i] += parts[p, i, c]
+        for s in range(6):
+            _gt(total[s], total[6 + s], total[12 + s], total[18 + s], total[24 + s], total[30 + s],
+                rows[s], rows[6 + s], rows[12 + s])
+        for r in range(3):
+            i = 6 * r
+            _gt(rows[i], rows[i + 1], rows[i + 2], rows[i + 3], rows[i + 4], rows[i + 5], dw[r, 0, c], dw[r, 1, c], dw[r, 2, c])
+
+
+@kernel
+def _gt(d0, d1, d2, d3, d4, d5, e0, e1, e2):
+    """e = G^T d, for vectors over the channels."""
+    f = np.float32
+    for k in range(len(d0)):
+        s, t = (d1[k] + d2[k]) * f(1 / 6), (d3[k] + d4[k]) * f(1 / 24)
+        e0[k] = d0[k] * f(1 / 4) - s + t
+        e1[k] = (d2[k] - d1[k]) * f(1 / 6) + (d3[k] - d4[k]) * f(1 / 12)
+        e2[k] = f(4) * t - s + d5[k]
+
+
+@kernel
+def _convolve(start, stop, scratch, x, u, y, g, b, code, scale, shift):
+    """Tiles start .. stop of y, as one block."""
+    c, k, n = u.shape[1], u.shape[2], stop - start
+    v, m, rest = _regions(scratch, n, c, k)
+    _see(start, x, g, v, rest[:36 * n * c].reshape(36, n, c))
+    for i in range(36):
+        np.dot(v[i], u[i], m[i])
+    rows = rest[:24 * n * k].reshape(24, n * k)
+    flat = m.reshape(36, n * k)
+    for s in range(6):
+        _a(flat[s], flat[6 + s], flat[12 + s], flat[18 + s], flat[24 + s], flat[30 + s],
+           rows[s], rows[6 + s], rows[12 + s], rows[18 + s])
+    _give(start, rest[:24 * n * k].reshape(4, 6, n, k), y, g, rest[24 * n * k:28 * n * k].reshape(4, n, k),
+          b, code, scale, shift)
+
+
+@kernel
+def _regions(scratch, n, c, k):
+    """Room for 36 matrices (n, c), 36 matrices (n, k), and what either needs on the way."""
+    a, b = 36 * n * c, 36 * n * (c + k)
+    return scratch[:a].reshape(36, n, c), scratch[a:b].reshape(36, n, k), scratch[b:]
+
+
+@kernel
+def _see(start, x, g, v, rows):
+    """v[:, t] = B^T d B for the 6x6 inputs d of each tile: along rows tile by tile, then down for all tiles at once."""
+    n, c, d = v.shape[1], v.shape[2], g.dh
+    zero = np.zeros(c, np.float32)
+    for t in range(n):
+        image, oy, ox = _place(start + t, g)
+        y0, x0 = oy - g.top, ox - g.left
+        for r in range(6):
+            iy, i = y0 + r * d, 6 * r
+            if not 0 <= iy < x.shape[1]:
+                for s in range(6):
+                    rows[i + s, t] = 0
+                continue
+            row, width = x[image, iy], x.shape[2]
+            _b(row[x0] if 0 <= x0 < width else zero,
+               row[x0 + d] if 0 <= x0 + d < width else zero,
+               row[x0 + 2 * d] if 0 <= x0 + 2 * d < width else zero,
+               row[x0 + 3 * d] if 0 <= x0 + 3 * d < width else zero,
+               row[x0 + 4 * d] if 0 <= x0 + 4 * d < width else zero,
+               row[x0 + 5 * d] if 0 <= x0 + 5 * d < width else zero,
+               rows[i, t], rows[i + 1, t], rows[i + 2, t], rows[i + 3, t], rows[i + 4, t], rows[i + 5, t])
+    flat, out = rows.reshape(36, n * c), v.reshape(36, n * c)
+    for s in range(6):
+        _b(flat[s], flat[6 + s], flat[12 + s], flat[18 + s], flat[24 + s], flat[30 + s],
+           out[s], out[6 + s], out[12 + s], out[18 + s], out[24 + s], out[30 + s])
+
+
+@kernel
+def _b(d0, d1, d2, d3, d4, d5, e0, e1, e2, e3, e4, e5):
+    """e = B^T d, for vectors over the channels."""
+    f = np.float32
+    for c in range(len(d0)):
+        p, q = d4[c] - f(4) * d2[c], d3[c] - f(4) * d1[c]
+        r, s = d4[c] - d2[c], f(2) * (d3[c] - d1[c])
+        e0[c] = f(4) * d0[c] - f(5) * d2[c] + d4[c]
+        e1[c] = p + q
+        e2[c] = p - q
+        e3[c] = r + s
+        e4[c] = r - s
+        e5[c] = f(4) * d1[c] - f(5) * d3[c] + d5[c]
+
+
+@kernel
+def _give(start, rows, y, g, last, b, code, scale, shift):
+    """The 4x4 outputs of each tile from A^T m, which is (4, 6, tiles, k); then what comes after."""
+    for t in range(rows.shape[2]):
+        image, oy, ox = _place(start + t, g)
+        for r in range(min(4, -(-(g.oh - oy) // g.dh))):
+            row = rows[r]
+            _a(row[0, t], row[1, t], row[2, t], row[3, t], row[4, t], row[5, t],
+               last[0, t], last[1, t], last[2, t], last[3, t])
+            for s in range(min(4, -(-(g.ow - ox) // g.dw))):
+                _finish(last[s, t], y[image, oy + r * g.dh, ox + s * g.dw], b, code, scale, shift)
+
+
+@kernel
+def _finish(given, out, b, code, scale, shift):
+    """out = activation(given + b) * scale + shift, for the channels of one pixel."""
+    if len(b):
+        for k in range(len(out)):
+            out[k] = given[k] + b[k]
+    else:
+        for k in range(len(out)):
+            out[k] = given[k]
+    activate(out, code)
+    if len(scale):
+        for k in range(len(out)):
+            out[k] = out[k] * scale[k] + shift[k]
+
+
+@kernel
+def _a(m0, m1, m2, m3, m4, m5, y0, y1, y2, y3):
+    """y = A^T m, for vectors over the channels."""
+    f = np.float32
+    for k in range(len(m0)):
+        p, q = m1[k] + m2[k], m1[k] - m2[k]
+        r, s = m3[k] + m4[k], m3[k] - m4[k]
+        y0[k] = m0[k] + p + r
+        y1[k] = q + f(2) * s
+        y2[k] = p + f(4) * r
+        y3[k] = q + f(8) * s + m5[k]
+
+
+@kernel
+def _weight_parts(start, stop, scratch, x, dy, parts, g, grain, block):
+    """parts[piece] = the sum over tiles of (B^T d B)^T (A dy A^T), for each of the 36 products."""
+    c, k = parts.shape[2], parts.shape[3]
+    part = parts[start // grain]
+    part[:] = 0
+    product = np.empty((c, k), np.float32)
+    for low in range(start, stop, block):
+        n = min(block, stop - low)
+        v, z, rest = _regions(scratch, n, c, k)
+        _see(low, x, g, v, rest[:36 * n * c].reshape(36, n, c))
+        _see_outputs(low, dy, g, z, rest[:24 * n * k].reshape(4, 6, n, k))
+        for i in range(36):
+            np.dot(v[i].T, z[i], product)
+            part[i] += product
+
+
+@kernel
+def _see_outputs(start, dy, g, z, rows):
+    """z[:, t] = A d A^T for the 4x4 output gradients d of each tile."""
+    n, k, d = z.shape[1], z.shape[2], g.dh
+    zero = np.zeros(k, np.float32)
+    for t in range(n):
+        image, oy, ox = _place(start + t, g)
+        for r in range(4):
+            to = rows[r]
+            if oy + r * d >= g.oh:
+                to[:, t] = 0
+                continue
+            row = dy[image, oy + r * d]
+            _at(row[ox], row[ox + d] if ox + d < g.ow else zero, row[ox + 2 * d] if ox + 2 * d < g.ow else zero,
+                row[ox + 3 * d] if ox + 3 * d < g.ow else zero, to[0, t], to[1, t], to[2, t], to[3, t], to[4, t], to[5, t])
+    flat, out = rows.reshape(24, n * k), z.reshape(36, n * k)
+    for s in range(6):
+        _at(flat[s], flat[6 + s], flat[12 + s], flat[18 + s],
+            out[s], out[6 + s], out[12 + s], out[18 + s], out[24 + s], out[30 + s])
+
+
+@kernel
+def _at(d0, d1, d2, d3, e0, e1, e2, e3, e4, e5):
+    """e = A d, for vectors over the channels."""
+    f = np.float32
+    for k in range(len(d0)):
+        p, q = d0[k] + d2[k], d1[k] + d3[k]
+        r, s = d0[k] + f(4) * d2[k], f(2) * d1[k] + f(8) * d3[k]
+        e0[k] = d0[k]
+        e1[k] = p + q
+        e2[k] = p - q
+        e3[k] = r + s
+        e4[k] = r - s
+        e5[k] = d3[k]
