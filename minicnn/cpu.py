@@ -203,9 +203,19 @@ def release(patience=0):
                 del _idle[size]
 
 
+class _Alias:
+    """The memory of a read-only array, not marked as such."""
+
+    def __init__(self, x):
+        self.x = x
+        self.__array_interface__ = {**x.__array_interface__, "data": (x.__array_interface__["data"][0], False)}
+
+
 def ready(x):
-    """x as kernels take it: contiguous and writable (read-only arrays would compile every kernel again)."""
-    return np.require(x, "float32", ["C", "A", "W"])
+    """x as kernels take it: float32 and contiguous. Kernels never write to what they are given to read, and marked as
+    read-only it would have every kernel compiled once more."""
+    x = np.require(x, "float32", ["C", "A"])
+    return x if x.flags.writeable else np.asarray(_Alias(x))
 
 
 # ------------------------------------------------------------------ functions of one number, for kernels

@@ -46,7 +46,8 @@ def fuse(model):
     """
     chains = [(chain, Chain(*fused(flat(chain)))) for _, chain in walk(model, Chain)]
     for _, new in chains:                       # their layers may hold Chains of their own, or be unknown: copies
-        new.layers = [layer if isinstance(layer, (Then, Affine)) else fuse(layer).model for layer in new.layers]
+        new.layers = [layer.frozen() if isinstance(layer, Then) else layer if isinstance(layer, Affine)
+                      else fuse(layer).model for layer in new.layers]
     return Fused(rebuilt(model, chains))
 
 
@@ -133,6 +134,12 @@ class Then:
             self.w = (split * per_group).reshape(self.w.shape).astype(dtype)
         else:
             self.w = (self.w * scale).astype(dtype)
+
+    def frozen(self):
+        """With read-only weights: kernels remember what they compute from constants."""
+        if isinstance(self.w, np.ndarray):
+            self.w.flags.writeable = False
+        return self
 
     def __call__(self, x):
         if self.kind is Dense:

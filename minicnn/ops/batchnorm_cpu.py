@@ -22,17 +22,21 @@ def moments(x):
 
 
 def affine(x, scale, shift):
-    y = cpu.empty(x.shape)
-    run(_scale_shift, x.size // x.shape[-1], GRAIN, _rows(x), ready(scale), ready(shift), _rows(y))
-    return y
+    return _scaled(x, np.zeros_like(scale), scale, shift)
 
 
 def normalise(x, mean, var, params, eps):
-    scale = 1 / np.sqrt(var + np.float32(eps))
-    if params is None:
-        return affine(x, scale, -mean * scale)
-    scale = scale * params[:len(mean)]
-    return affine(x, scale, params[len(mean):] - mean * scale)
+    scale, shift = 1 / np.sqrt(var + np.float32(eps)), np.zeros_like(mean)
+    if params is not None:
+        scale, shift = scale * params[:len(mean)], params[len(mean):]
+    return _scaled(x, mean, scale, shift)
+
+
+def _scaled(x, mean, scale, shift):
+    """(x - mean) * scale + shift; the mean apart, since x * scale may be large beside the result."""
+    y = cpu.empty(x.shape)
+    run(_scale_shift, x.size // x.shape[-1], GRAIN, _rows(x), ready(mean), ready(scale), ready(shift), _rows(y))
+    return y
 
 
 def normalise_back(dy, x, mean, var, params, eps):
@@ -45,11 +49,11 @@ def normalise_back(dy, x, mean, var, params, eps):
     parts = np.empty((-(-n // GRAIN), 2, c), "float32")
     run(_sums, n, GRAIN, dy, x, mean, inv, parts)
     dshift, dscale = parts.sum(axis=0, dtype="float64")
-    # dx = scale * (dy - dshift / n - xhat * dscale / n), written as a * dy + b * x + c
+    # dx = scale * (dy - dshift / n - xhat * dscale / n), written as a * dy + b * (x - mean) + c
     a = inv if params is None else inv * params[:c]
     b = -a * inv * dscale / n
     dx = cpu.empty(shape)
-    run(_combine, n, GRAIN, dy, x, ready(a), ready(b), ready(-a * dshift / n - b * mean), _rows(dx))
+    run(_combine, n, GRAIN, dy, x, mean, ready(a), ready(b), ready(-a * dshift / n), _rows(dx))
     return dx, None if params is None else np.concatenate([dscale, dshift]).astype("float32")
 
 
@@ -79,11 +83,11 @@ def _block_moments(start, stop, scratch, x, parts):
 
 
 @kernel
-def _scale_shift(start, stop, scratch, x, scale, shift, y):
+def _scale_shift(start, stop, scratch, x, mean, scale, shift, y):
     for r in range(start, stop):
         row, out = x[r], y[r]
         for c in range(len(row)):
-            out[c] = row[c] * scale[c] + shift[c]
+            out[c] = (row[c] - mean[c]) * scale[c] + shift[c]
 
 
 @kernel
@@ -107,8 +111,8 @@ def _sums(start, stop, scratch, dy, x, mean, inv, parts):
 
 
 @kernel
-def _combine(start, stop, scratch, dy, x, a, b, c, dx):
+def _combine(start, stop, scratch, dy, x, mean, a, b, c, dx):
     for r in range(start, stop):
         drow, row, out = dy[r], x[r], dx[r]
         for k in range(len(drow)):
-            out[k] = a[k] * drow[k] + b[k] * row[k] + c[k]
+            out[k] = a[k] * drow[k] + b[k] * (row[k] - mean[k]) + c[k]
