@@ -108,7 +108,7 @@ def _leaky_slope(x, slope):
 def _elu_back(dy, y, x, alpha=1.0):
     """1 where y > 0, else alpha * exp(x) = y + alpha."""
     positive = (value(y) > 0).astype(y.dtype)
-    return mul(dy, add(mul(add(y, alpha), 1 - positive), positive))
+    return mul(dy, add(mul(add(y, alpha), sub(1, positive)), positive))
 
 
 relu.back = (lambda dy, y, x: reluback(dy, y),)
