@@ -21,6 +21,8 @@ from threadpoolctl import ThreadpoolController
 FLAGS = {"reassoc", "contract", "arcp", "nsz", "afn"}
 kernel = functools.partial(numba.njit, nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
 
+inlined = functools.partial(kernel, inline="always")        # for short functions: a call costs 60 ns, as much as they do
+
 # ------------------------------------------------------------------ threads
 
 
@@ -218,6 +220,22 @@ def ready(x):
     return x if x.flags.writeable else np.asarray(_Alias(x))
 
 
+# ------------------------------------------------------------------ matrix products, for kernels
+
+
+@inlined
+def product(a, b, out):
+    """out = a @ b, some rows at a time.
+
+    OpenBLAS multiplies up to a million multiply-adds without packing first: measured 105 against 80 GFLOP/s on one
+    core, where two thirds of the time of larger products of these shapes went into copying.
+    """
+    rows = 1000000 // (b.shape[0] * b.shape[1] + 1)
+    rows = len(a) if rows < 4 else rows - rows % 4
+    for p in range(0, len(a), rows):
+        np.dot(a[p:p + rows], b, out[p:p + rows])
+
+
 # ------------------------------------------------------------------ functions of one number, for kernels
 
 
@@ -228,11 +246,12 @@ def _bits_as_float(typingctx, i):
     return numba.types.float32(numba.types.int32), build
 
 
-@kernel(inline="always")
+@inlined
 def exp(x):
-    """e to the x: x = n log 2 + r, 2 ** n by its bits, a polynomial for r. Relative error below 2e-7."""
+    """e to the x: x = n log 2 + r, 2 ** n by its bits, a polynomial for r. Relative error below 2e-7 from -87.3 to 88.3;
+    0 below -88, infinity above 88.4."""
     f = np.float32
-    x = f(88.7) if x > f(88.7) else (f(-87.3) if x < f(-87.3) else x)
+    x = f(88.7) if x > f(88.7) else (f(-88) if x < f(-88) else x)
     n = np.floor(x * f(1.44269504) + f(0.5))
     r = x - n * f(0.693359375) + n * f(2.12194440e-4)
     p = f(1 / 5040)
@@ -241,7 +260,7 @@ def exp(x):
     return p * _bits_as_float((np.int32(n) + np.int32(127)) << np.int32(23))
 
 
-@kernel(inline="always")
+@inlined
 def tanh(x):
     """A rational function fitted on -9 .. 9. Relative error below 5e-7."""
     f = np.float32

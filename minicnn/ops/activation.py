@@ -44,15 +44,14 @@ def tanhback(dy, y):
 def sigm(x):
     """The logistic function 1 / (1 + exp(-x)), without overflow."""
     floating("sigm", x=x)
-    e = np.exp(-np.abs(x))
-    return xp(x).where(x >= 0, 1, e) / (1 + e)
+    return dispatch(_sigm, x)
 
 
 @primitive(keep="x")
 def leaky_relu(x, slope=0.01):
     """x where it is positive, slope * x elsewhere."""
     floating("leaky_relu", x=x)
-    return xp(x).where(x > 0, x, x * number("leaky_relu", "slope", slope))
+    return dispatch(_leaky_relu, x, float(number("leaky_relu", "slope", slope)))
 
 
 @primitive(keep="y")
@@ -61,7 +60,7 @@ def elu(x, alpha=1.0):
     floating("elu", x=x)
     if not number("elu", "alpha", alpha) >= 0:              # the gradient takes the sign of x from that of y
         raise ValueError(f"elu needs alpha of at least 0, got {alpha}")
-    return xp(x).where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+    return dispatch(_elu, x, float(alpha))
 
 
 def selu(x):
@@ -73,7 +72,7 @@ def selu(x):
 def softplus(x):
     """log(1 + exp(x)), without overflow."""
     floating("softplus", x=x)
-    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+    return dispatch(_softplus, x)
 
 
 ACTIVATIONS = {f.__name__: f for f in (elu, leaky_relu, relu, selu, sigm, softplus, tanh)}
@@ -101,20 +100,42 @@ def _tanhback(dy, y):
     return mul(dy, sub(1, mul(y, y)))
 
 
-def _leaky_slope(x, slope):
-    return xp(x).where(np.isnan(x), x, xp(x).where(x > 0, 1, slope)).astype(x.dtype)
+def _sigm(x):
+    e = np.exp(-np.abs(x))
+    return xp(x).where(x >= 0, 1, e) / (1 + e)
 
 
-def _elu_back(dy, y, x, alpha=1.0):
-    """1 where y > 0, else alpha * exp(x) = y + alpha."""
+def _sigmback(dy, y):
+    return mul(dy, mul(y, sub(1, y)))
+
+
+def _leaky_relu(x, slope):
+    return xp(x).where(x > 0, x, x * slope)
+
+
+def _leakyback(dy, x, slope):
+    x = value(x)
+    return mul(dy, xp(x).where(np.isnan(x), x, xp(x).where(x > 0, 1, slope)).astype(x.dtype))
+
+
+def _elu(x, alpha):
+    return xp(x).where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+
+
+def _eluback(dy, y, alpha):
+    """dy where y > 0, else dy * alpha * exp(x) = dy * (y + alpha)."""
     positive = (value(y) > 0).astype(y.dtype)
     return mul(dy, add(mul(add(y, alpha), sub(1, positive)), positive))
+
+
+def _softplus(x):
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
 relu.back = (lambda dy, y, x: reluback(dy, y),)
 reluback.back = (lambda ddx, z, dy, y: reluback(ddx, y), nograd)
 tanh.back = (lambda dy, y, x: tanhback(dy, y),)
-sigm.back = (lambda dy, y, x: mul(dy, mul(y, sub(1, y))),)
-leaky_relu.back = (lambda dy, y, x, slope=0.01: mul(dy, _leaky_slope(value(x), slope)),)
-elu.back = (_elu_back,)
+sigm.back = (lambda dy, y, x: dispatch(_sigmback, dy, y),)
+leaky_relu.back = (lambda dy, y, x, slope=0.01: dispatch(_leakyback, dy, x, float(slope)),)
+elu.back = (lambda dy, y, x, alpha=1.0: dispatch(_eluback, dy, y, float(alpha)),)
 softplus.back = (lambda dy, y, x: mul(dy, sigm(x)),)

@@ -8,6 +8,63 @@ CODES = {None: 0, "relu": 1, "tanh": 2, "sigm": 3, "leaky_relu": 4}
 GRAIN = 1 << 16
 
 
+def relu(x):
+    return _each(_activated, [x], 1)
+
+
+def tanh(x):
+    return _each(_activated, [x], 2)
+
+
+def sigm(x):
+    return _each(_activated, [x], 3)
+
+
+def leaky_relu(x, slope):
+    return _each(_leaky_relu, [x], np.float32(slope))
+
+
+def elu(x, alpha):
+    return _each(_elu, [x], np.float32(alpha))
+
+
+def softplus(x):
+    return _each(_softplus, [x])
+
+
+def reluback(dy, y):
+    return _each(_reluback, [dy, y])
+
+
+def tanhback(dy, y):
+    return _each(_tanhback, [dy, y])
+
+
+def sigmback(dy, y):
+    return _each(_sigmback, [dy, y])
+
+
+def leakyback(dy, x, slope):
+    return _each(_leakyback, [dy, x], np.float32(slope))
+
+
+def eluback(dy, y, alpha):
+    return _each(_eluback, [dy, y], np.float32(alpha))
+
+
+def _each(kernel, arrays, *numbers):
+    """What the kernel makes of arrays of one shape, element by element."""
+    shape = arrays[0].shape
+    if arrays[-1].shape != shape:
+        return NotImplemented
+    y = cpu.empty(shape)
+    run(kernel, y.size, GRAIN, *(ready(a).reshape(-1) for a in arrays), y.reshape(-1), *numbers)
+    return y
+
+
+# ------------------------------------------------------------------ kernels
+
+
 @kernel
 def activate(row, code):
     """row = activation(row), in place."""
@@ -26,11 +83,48 @@ def activate(row, code):
 
 
 @kernel
-def _forward(start, stop, scratch, x, y, code):
+def _activated(start, stop, scratch, x, y, code):
     x, y = x[start:stop], y[start:stop]
     for i in range(len(x)):
         y[i] = x[i]
     activate(y, code)
+
+
+@kernel
+def _leaky_relu(start, stop, scratch, x, y, slope):
+    x, y = x[start:stop], y[start:stop]
+    for i in range(len(x)):
+        y[i] = x[i] if x[i] > 0 else x[i] * slope
+
+
+@kernel
+def _elu(start, stop, scratch, x, y, alpha):
+    """alpha * (exp(x) - 1) below 0, as tanh(x / 2) * (exp(x) + 1), which keeps its digits near 0."""
+    x, y = x[start:stop], y[start:stop]
+    half, one = np.float32(0.5), np.float32(1)
+    for i in range(len(x)):
+        y[i] = x[i] if x[i] > 0 else alpha * cpu.tanh(half * x[i]) * (cpu.exp(x[i]) + one)
+
+
+@kernel
+def _softplus(start, stop, scratch, x, y):
+    """max(x, 0) + log(1 + e) with e = exp(-|x|), as 2 * artanh(s) with s = e / (e + 2), at most 1/3: its series is short."""
+    x, y = x[start:stop], y[start:stop]
+    f = np.float32
+    for i in range(len(x)):
+        e = cpu.exp(-abs(x[i]))
+        s = e / (e + f(2))
+        t = s * s
+        p = f(1 / 9) + t * (f(1 / 11) + t * (f(1 / 13) + t * f(1 / 15)))
+        p = f(1) + t * (f(1 / 3) + t * (f(1 / 5) + t * (f(1 / 7) + t * p)))
+        y[i] = (f(0) if x[i] < 0 else x[i]) + f(2) * s * p
+
+
+@kernel
+def _reluback(start, stop, scratch, dy, y, dx):
+    dy, y, dx = dy[start:stop], y[start:stop], dx[start:stop]
+    for i in range(len(dy)):
+        dx[i] = dy[i] if y[i] > 0 else (np.float32(0) if y[i] == 0 else y[i])
 
 
 @kernel
@@ -41,39 +135,21 @@ def _tanhback(start, stop, scratch, dy, y, dx):
 
 
 @kernel
-def _reluback(start, stop, scratch, dy, y, dx):
+def _sigmback(start, stop, scratch, dy, y, dx):
     dy, y, dx = dy[start:stop], y[start:stop], dx[start:stop]
     for i in range(len(dy)):
-        dx[i] = dy[i] if y[i] > 0 else (np.float32(0) if y[i] == 0 else y[i])
+        dx[i] = dy[i] * (y[i] * (np.float32(1) - y[i]))
 
 
-def relu(x):
-    return _apply(x, 1)
+@kernel
+def _leakyback(start, stop, scratch, dy, x, dx, slope):
+    dy, x, dx = dy[start:stop], x[start:stop], dx[start:stop]
+    for i in range(len(dy)):
+        dx[i] = dy[i] if x[i] > 0 else (dy[i] * slope if x[i] <= 0 else x[i])
 
 
-def tanh(x):
-    return _apply(x, 2)
-
-
-def _apply(x, code):
-    x = ready(x)
-    y = cpu.empty(x.shape)
-    run(_forward, x.size, GRAIN, x.reshape(-1), y.reshape(-1), code)
-    return y
-
-
-def reluback(dy, y):
-    return _back(_reluback, dy, y)
-
-
-def tanhback(dy, y):
-    return _back(_tanhback, dy, y)
-
-
-def _back(kernel, dy, y):
-    if dy.shape != y.shape:
-        return NotImplemented
-    dy, y = ready(dy), ready(y)
-    dx = cpu.empty(y.shape)
-    run(kernel, y.size, GRAIN, dy.reshape(-1), y.reshape(-1), dx.reshape(-1))
-    return dx
+@kernel
+def _eluback(start, stop, scratch, dy, y, dx, alpha):
+    dy, y, dx = dy[start:stop], y[start:stop], dx[start:stop]
+    for i in range(len(dy)):
+        dx[i] = dy[i] if y[i] > 0 else dy[i] * (y[i] + alpha)
