@@ -286,6 +286,8 @@ def _values(name, args):
         values.append(a)
         dtype = getattr(a, "dtype", None)
         if dtype is not None and dtype.kind == "f":     # a NumPy scalar is as weak as a Python one
+            if dtype.char not in "fd" or not dtype.isnative:
+                raise TypeError(f"{name} got {dtype} {a.shape}: use x.astype('float32')")
             (strong if tracked or a.ndim else weak).add(dtype)
     if len(strong) > 1:
         got = " and ".join(f"{a.dtype} {a.shape}" for a in values if hasattr(a, "dtype"))
@@ -337,8 +339,9 @@ def one_sided(name, a, b, f):
         y = f(a, b)
     except ValueError:
         raise ValueError(f"{name} got shapes {np.shape(a)} and {np.shape(b)}, which do not fit") from None
-    if y.dtype.char not in "fd":
-        raise TypeError(f"{name} gives {y.dtype} here, and works in float32 or float64: use x.astype('float32')")
+    dtype = getattr(y, "dtype", np.dtype(object))
+    if dtype.char not in "fd":
+        raise TypeError(f"{name} gives {dtype} here, and works in float32 or float64: use x.astype('float32')")
     if y.shape != np.shape(a) and y.shape != np.shape(b):
         raise ValueError(f"{name} got shapes {np.shape(a)} and {np.shape(b)}: both would be broadcast, to {y.shape}; "
                          "reshape one if that is meant")
@@ -375,6 +378,8 @@ def _run(f):
     with recording() as tape:
         y = f(tape)
     tape.value, last = value(y), tape.node(y) if isinstance(y, Result) else None
+    if not hasattr(tape.value, "dtype") and not isinstance(tape.value, (int, float)):
+        raise TypeError(f"diff needs a function that returns a scalar loss, got {type(tape.value).__name__}")
     if getattr(tape.value, "size", 1) != 1:
         raise ValueError(f"diff needs a function that returns a scalar loss, got shape {tape.value.shape}: "
                          "sum it or take the mean")
@@ -414,7 +419,7 @@ def gradloss(f, argnum=0):
                         f"{type(argnum).__name__})")
 
     def both(*args, **kw):
-        if not argnum < len(args):
+        if not 0 <= argnum < len(args):
             raise TypeError(f"the gradient for argument {argnum} was asked for, got {len(args)} arguments")
         x = args[argnum] if isinstance(args[argnum], Tracked) else Param(args[argnum])
         leaves = []                             # a new variable for each call: nested calls stay apart

@@ -167,8 +167,13 @@ def batchnorm(x, mean, var, params, eps=1e-5):
 
 
 def each(f):
-    """f of a Python float, for every element."""
-    return lambda x, **o: np.array([f(float(v), **o) for v in np.ravel(x)]).reshape(np.shape(x))
+    """f of a Python float, for every element; inf where it overflows, NaN where it is not defined."""
+    def g(v, **o):
+        try:
+            return f(float(v), **o)
+        except (OverflowError, ValueError) as e:
+            return math.inf if isinstance(e, OverflowError) else math.nan
+    return lambda x, **o: np.array([g(v, **o) for v in np.ravel(x)]).reshape(np.shape(x))
 
 
 relu = each(lambda v: v if v > 0 else 0.0)
@@ -178,7 +183,8 @@ leaky_relu = each(lambda v, slope=0.01: v if v > 0 else v * slope)
 elu = each(lambda v, alpha=1.0: v if v > 0 else alpha * math.expm1(v))
 selu = each(lambda v: 1.0507009873554804934 * (v if v > 0 else 1.6732632423543772848 * math.expm1(v)))
 softplus = each(lambda v: v if v > 40 else math.log1p(math.exp(v)))
-exp, log, sqrt, abs_, neg = each(math.exp), each(math.log), each(math.sqrt), each(math.fabs), each(lambda v: -v)
+log = each(lambda v: math.log(v) if v else -math.inf)
+exp, sqrt, abs_, neg = each(math.exp), each(math.sqrt), each(math.fabs), each(lambda v: -v)
 
 
 def clip(x, low, high):
@@ -186,7 +192,7 @@ def clip(x, low, high):
 
 
 def power(x, n):
-    return each(lambda v: v ** n)(x)
+    return each(lambda v: math.pow(v, n) if v or n >= 0 else math.inf)(x)
 
 
 # ------------------------------------------------------------------ rows: softmax, losses
@@ -198,14 +204,16 @@ def _logsumexp(v):
 
 
 def logsumexp(x, *, axis=-1, keepdims=False):
-    """List by list along the axis (None: all of x is one list)."""
-    lists = np.ravel(x) if axis is None else np.moveaxis(x, axis, -1)
-    y = np.zeros(lists.shape[:-1])
-    for i in np.ndindex(*y.shape):
-        y[i] = _logsumexp(lists[i].tolist())
-    if not keepdims:
-        return y
-    return y.reshape((1,) * x.ndim) if axis is None else np.expand_dims(y, axis)
+    """Of each list of numbers along an axis, several, or all (None)."""
+    axes = range(x.ndim) if axis is None else axis if isinstance(axis, (tuple, list)) else [axis]
+    axes = {a % x.ndim for a in axes}
+    lists = {}
+    for i in np.ndindex(*x.shape):
+        lists.setdefault(tuple(0 if k in axes else n for k, n in enumerate(i)), []).append(float(x[i]))
+    y = np.zeros([1 if k in axes else n for k, n in enumerate(x.shape)])
+    for i, values in lists.items():
+        y[i] = _logsumexp(values)
+    return y if keepdims else y.reshape([n for k, n in enumerate(x.shape) if k not in axes])
 
 
 def softmax(x, *, axis=-1):

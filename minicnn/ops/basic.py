@@ -10,7 +10,7 @@ import numpy as np
 
 from ..autograd import Param, Tracked, add, one_sided, primitive, value, zerograd
 from ..device import dispatch, xp
-from .shapes import count, floating, number
+from .shapes import count, floating, is_int, number
 
 __all__ = ["abs", "add", "cat", "clip", "div", "exp", "getitem", "log", "mat", "matmul", "max", "mean", "mul", "neg",
            "pad", "pow", "reshape", "sqrt", "sub", "sum", "transpose"]
@@ -153,7 +153,10 @@ def _axes(x, axis):
     for i in axes:
         if isinstance(i, bool) or not hasattr(i, "__index__") or not -x.ndim <= i < x.ndim:
             raise ValueError(f"axis {i!r} does not exist in shape {x.shape}")
-    return tuple(sorted({int(i) % x.ndim for i in axes}))
+    found = sorted({int(i) % x.ndim for i in axes})
+    if len(found) < len(axes):
+        raise ValueError(f"axis {axis} names one axis of shape {x.shape} twice")
+    return tuple(found)
 
 
 def _sum(x, axes, keepdims=False):
@@ -171,7 +174,7 @@ def sum(x, *, axis=None, keepdims=False):
     array([2., 2., 2.])
     """
     x = _array("sum", x)
-    return _sum(x, _axes(x, axis), keepdims)
+    return _sum(x, _axes(x, axis), bool(keepdims))
 
 
 def mean(x, *, axis=None, keepdims=False):
@@ -190,7 +193,7 @@ def max(x, *, axis=None, keepdims=False):
     axes = _axes(x, axis)
     if 0 in [x.shape[i] for i in axes]:
         raise ValueError(f"max of no elements: shape {x.shape}, axis {axis}")
-    return x.max(axis=axes, keepdims=keepdims)
+    return x.max(axis=axes, keepdims=bool(keepdims))
 
 
 def _array(name, x):
@@ -257,8 +260,9 @@ def transpose(x, axes=None):
 @primitive(keep="index")
 def getitem(x, index):
     """x[index], with NumPy's rules for slices, integers and masks."""
+    x = _array("getitem", x)
     try:
-        return _array("getitem", x)[index]
+        return x[index]
     except IndexError as e:
         raise IndexError(f"getitem of shape {x.shape}: {e}") from None      # not a ValueError: it ends Python's loops
 
@@ -285,6 +289,8 @@ def cat(*xs, axis=-1):
     shapes = [_array("cat", x).shape for x in xs]
     if not xs or not shapes[0]:
         raise ValueError(f"cat needs arrays of at least one dimension, got shapes {shapes}")
+    if not is_int(axis):
+        raise TypeError(f"cat needs axis as an int, got {axis!r}")
     axis, = _axes(xs[0], axis)
     if len({(len(s), s[:axis], s[axis + 1:]) for s in shapes}) > 1:
         raise ValueError(f"cat along axis {axis} got shapes {', '.join(map(str, shapes))}: they differ elsewhere too")
@@ -317,7 +323,7 @@ def pad(x, width, *, fill=0):
 def mat(x, dims=None):
     """x as a matrix: the first `dims` axes become rows (default: one, the batch), the rest columns."""
     x, dims = _array("mat", x), count("mat", "dims", 1 if dims is None else dims)
-    if not 0 < dims < builtins.max(x.ndim, 2):
+    if not x.ndim or dims > builtins.max(x.ndim - 1, 1):
         raise ValueError(f"mat of shape {x.shape} cannot keep {dims} axes as rows")
     return reshape(x, (int(np.prod(x.shape[:dims])), int(np.prod(x.shape[dims:]))))
 

@@ -75,7 +75,7 @@ def deconv4(w, x, b=None, *, stride=1, padding=0, dilation=1, groups=1, output_p
 
 def deconv_shape(w, x, stride, padding, dilation, groups, output_padding):
     """The shape that deconv4 gives."""
-    if w.ndim != 4 or x.ndim != 4 or w.shape[3] != x.shape[3]:
+    if w.ndim != 4 or x.ndim != 4 or w.shape[3] != x.shape[3] or 0 in w.shape:
         raise ValueError("deconv4 needs weights (kh, kw, cout, cin) for images (N, H, W, cin), "
                          f"got {w.shape} and {x.shape}")
     height, width = deconv_size("deconv4", x.shape, w.shape[:2], stride, padding, dilation, output_padding)

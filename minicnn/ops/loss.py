@@ -114,10 +114,11 @@ def _plain(name, what, x, scores, kinds):
 
 def _check_range(name, labels, scores):
     if labels.size and not (-1 <= int(labels.min()) and int(labels.max()) < scores.shape[-1]):
-        raise ValueError(f"{name}: labels must lie between -1 and {scores.shape[-1] - 1} for scores of shape "
+        raise ValueError(f"{name}: labels {labels.shape} must lie between -1 and {scores.shape[-1] - 1} for scores "
                          f"{scores.shape}, got {int(labels.min())} to {int(labels.max())}")
 
 
+@np.errstate(all="ignore")
 def _weighted(scores, indices, values, weights):
     """values times the weights, and the number of positions that count."""
     counted = int((values != 0).any(axis=1).sum())

@@ -30,10 +30,10 @@ def images(name, x, key="x"):
 
 
 def number(name, key, v):
-    """Refuse an option that is no real number, such as None, text or an array."""
-    if not isinstance(v, numbers.Real) and not (getattr(v, "ndim", None) == 0 and v.dtype.kind in "fiu"):
-        raise TypeError(f"{name} needs {key} as a number, got {getattr(v, 'shape', v)!r}")
-    return v
+    """An option as a float; None, text, arrays and the like are refused."""
+    if isinstance(v, numbers.Real) or (getattr(v, "ndim", None) == 0 and v.dtype.kind in "fiu"):
+        return float(v)
+    raise TypeError(f"{name} needs {key} as a number, got {getattr(v, 'shape', v)!r}")
 
 
 def pair(name, key, v, least=1):
@@ -62,8 +62,8 @@ def sizes(name, key, shape):
 
 
 def is_int(v):
-    """Is v an int of Python or NumPy? (True and False are not.)"""
-    return isinstance(v, (int, np.integer)) and not isinstance(v, bool)
+    """Is v an int of Python or NumPy, of 32 bits? (True and False are not.)"""
+    return isinstance(v, (int, np.integer)) and not isinstance(v, bool) and abs(int(v)) < 2 ** 31
 
 
 def window(name, shape, size, stride, padding, dilation=1):

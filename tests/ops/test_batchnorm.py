@@ -120,7 +120,7 @@ def test_bnparams_and_bnmoments():
     (lambda x: mc.batchnorm(x, mc.bnmoments(4), training=True), ValueError, r"\(2, 4, 5, 3\) needs moments of 3 .*4"),
     (lambda x: mc.batchnorm(x), ValueError, "needs moments=bnmoments"),
     (lambda x: mc.batchnorm(x[:0], training=True), ValueError, r"empty batch of shape \(0, 4, 5, 3\)"),
-    (lambda x: mc.batchnorm(x, None, np.ones(6, "f4"), training=True), TypeError, "x of float64 and params of float32"),
+    (lambda x: mc.batchnorm(x, None, mc.bnparams(3), training=True), TypeError, "float64 and params of float32"),
     (lambda x: mc.batchnorm(x, None, [1] * 6, training=True), TypeError, "got list as params"),
     (lambda x: mc.batchnorm(x, np.ones(3), training=True), TypeError, "moments=bnmoments"),
     (lambda x: mc.batchnorm(x, eps=-1, training=True), ValueError, "eps of at least 0, got -1"),
