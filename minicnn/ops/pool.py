@@ -67,21 +67,13 @@ def pick(x, v, *, size, stride, padding):
 @primitive(keep="")
 def poolsum(x, *, size, stride, padding):
     """The sum of each window, padding being zero."""
-    g = window("pool", x.shape, size, stride, padding)
-    x, y = padded(x, g), 0
-    for _, _, rows, cols in taps(g):
-        y = y + x[:, rows, cols]
-    return y
+    return dispatch(_poolsum, x, window("pool", x.shape, size, stride, padding))
 
 
 @primitive(keep="")
 def poolspread(y, *, shape, size, stride, padding):
     """Images of this shape in which each pixel of y was added to all of its window: the transpose of poolsum."""
-    g = window("unpool", shape, size, stride, padding)
-    whole, x = padded_zeros(xp(y), g, shape, y.dtype)
-    for _, _, rows, cols in taps(g):
-        whole[:, rows, cols] += y
-    return x.copy()
+    return dispatch(_poolspread, y, shape, window("unpool", shape, size, stride, padding))
 
 
 poolmax.back = (lambda dy, y, x, **o: poolmax_back(x, dy, **o),)
@@ -129,6 +121,20 @@ def _poolmax_back(x, dy, g):
     for k, (_, _, rows, cols) in enumerate(taps(g)):
         whole[:, rows, cols] += dy * (where == k)
     return dx.copy()
+
+
+def _poolsum(x, g):
+    x, y = padded(x, g), 0
+    for _, _, rows, cols in taps(g):
+        y = y + x[:, rows, cols]
+    return y
+
+
+def _poolspread(y, shape, g):
+    whole, x = padded_zeros(xp(y), g, shape, y.dtype)
+    for _, _, rows, cols in taps(g):
+        whole[:, rows, cols] += y
+    return x.copy()
 
 
 # ------------------------------------------------------------------ upsampling
