@@ -178,7 +178,7 @@ def each(f):
 
 relu = each(lambda v: v if v > 0 else 0.0)
 tanh = each(math.tanh)
-sigm = each(lambda v: 1 / (1 + math.exp(-v)) if v > -700 else 0.0)
+sigm = each(lambda v: 0.0 if v < -700 else 1 / (1 + math.exp(-v)))
 leaky_relu = each(lambda v, slope=0.01: v if v > 0 else v * slope)
 elu = each(lambda v, alpha=1.0: v if v > 0 else alpha * math.expm1(v))
 selu = each(lambda v: 1.0507009873554804934 * (v if v > 0 else 1.6732632423543772848 * math.expm1(v)))

@@ -210,7 +210,8 @@ OPERATORS = {
 
 NO_ARRAYS = [None, "text", [1.0, 2.0], [[1.0], [2.0, 3.0]], {}, 1j, (), object(), b"x", lambda: 0, [None], np]
 BAD_OPTIONS = [-1, 0, None, "x", 1.5, (1,), (1, 2, 3), [], [2, 1], True, {}, (1, -1), ((1, 1), 2), 10 ** 30,
-               np.int64(2), np.float32(0.5), np.array([1, 2]), float("nan"), ("a", "b"), 2, (1, 2), -2.5, np.array(1), object()]
+               np.int64(2), np.float32(0.5), np.array([1, 2]), float("nan"), ("a", "b"), 2, (1, 2), -2.5,
+               np.array(1), object()]
 WAYS = ["rank", "channels", "length", "dtype", "option", "option", "memory", "empty", "value", "no array"]
 STRANGE_MEMORY = [lambda a: np.asfortranarray(a), lambda a: np.repeat(a, 2, -1)[..., ::2] if a.ndim else a,
                   lambda a: np.ascontiguousarray(a[::-1])[::-1] if a.ndim else a,
@@ -320,7 +321,7 @@ def bad_message(text, args, what, where):
         arrays = [a for a in args if isinstance(a, np.ndarray)]
         if str(args[where].shape) not in text and "pixels does not fit" not in text:
             return f"the shape {args[where].shape} is not named: {text!r}"
-        if len(arrays) > 1 and args[where].size and len(re.findall(r"\(\d[\d, ]*\)|\(\)", text)) < 2:
+        if len(arrays) > 1 and args[where].size and len(re.findall(r"\(\d[\d, ]*\)|\(\)|\d x \d", text)) < 2:
             return f"only one shape is named: {text!r}"
     return None
 
@@ -330,7 +331,7 @@ def wrong_value(y, oracle, args, kw):
         return None
     doubles = [a.astype("float64") if isinstance(a, np.ndarray) and a.dtype.kind == "f" else
                np.float64(a) if isinstance(a, np.floating) else a for a in args]
-    given = [a for a in doubles if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
+    given = [a for a in doubles if isinstance(a, (np.ndarray, np.generic)) and a.dtype.kind == "f"]
     if not all(((np.abs(a) < 1e20) & ((a == 0) | (np.abs(a) > 1e-20))).all() for a in given):
         lost = any(np.isnan(a).any() for a in given) and np.size(y) and not np.isnan(y).any()
         return "NaN was lost" if lost and not hides_nan(oracle) else None

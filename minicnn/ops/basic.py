@@ -84,7 +84,7 @@ mul.back = (lambda dy, y, a, b: unbroadcast(a, mul(dy, b)), lambda dy, y, a, b: 
 div.back = (lambda dy, y, a, b: unbroadcast(a, div(dy, b)),
             lambda dy, y, a, b: unbroadcast(b, neg(div(mul(dy, div(a, b)), b))))
 neg.back = (lambda dy, y, x: neg(dy),)
-pow.back = (lambda dy, y, x, n: mul(mul(dy, n), pow(x, n - 1)) if n != 0 else mul(dy, 0),)
+pow.back = (lambda dy, y, x, n: mul(mul(dy, float(n)), pow(x, n - 1)) if n != 0 else mul(dy, 0),)
 
 # ------------------------------------------------------------------ functions of one array
 
@@ -128,7 +128,8 @@ def clip(x, low, high):
     >>> clip(np.array([-2., .5, 2.]), 0, 1)
     array([0. , 0.5, 1. ])
     """
-    if not number("clip", "low", low) <= number("clip", "high", high):
+    low, high = number("clip", "low", low), number("clip", "high", high)
+    if not low <= high:
         raise ValueError(f"clip needs low <= high, got {low} and {high}")
     return np.clip(_floats("clip", x), low, high)
 
@@ -142,7 +143,7 @@ exp.back = (lambda dy, y, x: mul(dy, y),)
 log.back = (lambda dy, y, x: div(dy, x),)
 sqrt.back = (lambda dy, y, x: div(dy, mul(y, 2)),)
 abs.back = (lambda dy, y, x: mul(dy, np.sign(value(x))),)
-clip.back = (lambda dy, y, x, low, high: mul(dy, _inside(value(x), low, high)),)
+clip.back = (lambda dy, y, x, low, high: mul(dy, _inside(value(x), float(low), float(high))),)
 
 # ------------------------------------------------------------------ reductions
 

@@ -19,7 +19,6 @@ class bnmoments:
         self.momentum = momentum
         self.mean, self.var = to(current(), np.zeros(channels, dtype)), to(current(), np.ones(channels, dtype))
 
-    @np.errstate(all="ignore")
     def update(self, mean, var):
         """Move towards a batch's moments; new arrays, since a running tape may hold the old ones."""
         m = self.momentum
@@ -51,9 +50,10 @@ def batchnorm(x, moments=None, params=None, *, eps=1e-5, training=None):
     if now_training() if training is None else training:
         if x.size == 0:
             raise ValueError(f"batchnorm cannot take the mean of an empty batch of shape {x.shape}")
-        mean, var = dispatch(_moments, value(x))
-        if moments is not None:
-            moments.update(mean, var)
+        with np.errstate(all="ignore"):             # as in operators: an infinite pixel shows as NaN only
+            mean, var = dispatch(_moments, value(x))
+            if moments is not None:
+                moments.update(mean, var)
         return normalise(x, mean, var, eps=eps) if params is None else normalise(x, mean, var, params, eps=eps)
     if moments is None:
         raise ValueError("batchnorm outside training needs moments=bnmoments(C), or training=True")
@@ -111,7 +111,6 @@ normalise.back = _back
 # ------------------------------------------------------------------ formulas
 
 
-@np.errstate(all="ignore")
 def _moments(x):
     axes = tuple(range(x.ndim - 1))
     mean = x.mean(axis=axes, dtype="float64")

@@ -85,7 +85,7 @@ poolspread.back = (lambda dx, x, y, shape, **o: poolsum(dx, **o),)
 
 def _options(name, x, size, stride, padding, mode):
     images(name, x)
-    if mode not in MODES:
+    if not isinstance(mode, str) or mode not in MODES:
         raise ValueError(f"{name} got mode={mode!r}, expected one of {', '.join(MODES)}")
     size = pair(name, "window", size)
     return {"size": size, "stride": size if stride is None else pair(name, "stride", stride), "padding": padding}
@@ -150,7 +150,7 @@ def upsample(x, *, scale=2, mode="nearest"):
     array([0.  , 0.25, 0.75, 1.  ])
     """
     images("upsample", x)
-    if mode not in ("nearest", "bilinear"):
+    if not isinstance(mode, str) or mode not in ("nearest", "bilinear"):
         raise ValueError(f"upsample got mode={mode!r}, expected nearest or bilinear")
     return dispatch(_upsample, x, pair("upsample", "scale", scale), mode)
 

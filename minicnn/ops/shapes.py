@@ -71,7 +71,7 @@ def window(name, shape, size, stride, padding, dilation=1):
     (kh, kw), (sh, sw) = pair(name, "window", size), pair(name, "stride", stride)
     dh, dw = pair(name, "dilation", dilation)
     rows, cols = (kh - 1) * dh + 1, (kw - 1) * dw + 1           # what the window covers
-    if padding == "same":
+    if isinstance(padding, str) and padding == "same":
         (top, bottom), (left, right) = _same(shape[1], rows, sh), _same(shape[2], cols, sw)
     else:
         (top, bottom), (left, right) = sides(name, padding)
@@ -104,7 +104,7 @@ def deconv_size(name, x, size, stride, padding, dilation, output_padding):
     dilation, extra = pair(name, "dilation", dilation), pair(name, "output_padding", output_padding, 0)
     if any(e >= s for e, s in zip(extra, stride)):
         raise ValueError(f"{name} needs output_padding below the stride {stride}, got {output_padding}")
-    if padding == "same":
+    if isinstance(padding, str) and padding == "same":
         if any(extra):
             raise ValueError(f"{name}: padding='same' fixes the size, so output_padding must be 0, got {extra}")
         return tuple(n * s for n, s in zip(x[1:3], stride))
