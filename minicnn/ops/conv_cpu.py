@@ -8,9 +8,9 @@ would make LLVM gather instead of load.
 import numpy as np
 
 from .. import cpu
-from ..cpu import SCRATCH, kernel, ready, run
+from ..cpu import SCRATCH, kernel, product, ready, run
 from .activation_cpu import CODES, activate
-from . import winograd_cpu
+from . import stride2_cpu, winograd_cpu
 
 TILE = 1 << 17                              # floats of gathered pixels a tile: half of a 1 MB L2 cache
 NONE = np.zeros(0, "float32")
@@ -26,6 +26,8 @@ def conv4_then(w, x, b, activation, scale, shift, g, groups):
     after = _after(b, activation, scale, shift)
     if winograd_cpu.suits(w.shape, g):
         return winograd_cpu.conv4(w, ready(x), g, after)
+    if stride2_cpu.suits(w.shape, g):
+        return stride2_cpu.conv4(w, ready(x), g, after)
     w, x = ready(w), ready(x)
     kh, kw, c, k = w.shape
     y = cpu.empty((x.shape[0], g.oh, g.ow, k))
@@ -43,6 +45,8 @@ def conv4w(shape, x, dy, g, groups):
     x, dy = ready(x), ready(dy)
     if winograd_cpu.suits(shape, g):
         return winograd_cpu.conv4w(shape, x, dy, g)
+    if stride2_cpu.suits(shape, g):
+        return stride2_cpu.conv4w(shape, x, dy, g)
     kh, kw, c, k = shape
     n = dy.size // k
     pieces = 8 if kh * kw * c * k < 1 << 18 else 4          # a fixed number: the order of adding must not vary
@@ -63,6 +67,8 @@ def conv4x_then(w, shape, dy, b, activation, scale, shift, g, groups):
     after = _after(b, activation, scale, shift)
     if winograd_cpu.suits(w.shape, g):
         return winograd_cpu.conv4x(w, shape, ready(dy), g, after)
+    if stride2_cpu.suits(w.shape, g):
+        return stride2_cpu.conv4x(w, shape, ready(dy), g, after)
     w, dy = ready(w), ready(dy)
     kh, kw, c, k = w.shape
     y = cpu.empty(shape)
@@ -131,7 +137,7 @@ def _pointwise_rows(start, stop, scratch, x, w, y, b, code, scale, shift):
         q = min(p + tile, stop)
         out = y[p:q]
         if w.shape[1] > 4:
-            np.dot(x[p:q], w, out)
+            product(x[p:q], w, out)
         else:
             _few_outputs(x[p:q], w, out)
         finish(out, b, code, scale, shift)
@@ -162,7 +168,7 @@ def _gathered_rows(start, stop, scratch, x, w, y, g, b, code, scale, shift):
         seen = scratch[:(q - p) * inner].reshape(q - p, inner)
         gather(x, g, p, q, seen)
         out = flat[p:q]
-        np.dot(seen, w, out)
+        product(seen, w, out)
         finish(out, b, code, scale, shift)
 
 
@@ -195,13 +201,13 @@ def _weight_parts(start, stop, scratch, x, dy, parts, g, grain):
     part = parts[start // grain]
     part[:] = 0
     tile = max(32, min(512, (scratch.size - inner * k) // inner)) if inner * k < scratch.size // 2 else 32
-    product = np.empty((inner, k), np.float32)
+    here = np.empty((inner, k), np.float32)
     for p in range(start, stop, tile):
         q = min(p + tile, stop)
         seen = scratch[:(q - p) * inner].reshape(q - p, inner)
         gather(x, g, p, q, seen)
-        np.dot(seen.T, dy[p:q], product)
-        part += product
+        np.dot(seen.T, dy[p:q], here)
+        part += here
 
 
 @kernel
@@ -227,10 +233,10 @@ def _transposed_rows(start, stop, scratch, dy, w, y, g, rows, b, code, scale, sh
                 continue
             m = (high - low) * ow
             seen = dy[image, r0 + low:r0 + high].reshape(m, k)
-            product = scratch[:m * g.kw * c].reshape(m, g.kw * c)
-            np.dot(seen, w[i].T, product)
+            columns = scratch[:m * g.kw * c].reshape(m, g.kw * c)
+            np.dot(seen, w[i].T, columns)
             for t in range(low, high):
-                _add_columns(product[(t - low) * ow:(t - low + 1) * ow], y[image, first + t * sh], g.kw, g.sw, g.dw, g.left)
+                _add_columns(columns[(t - low) * ow:(t - low + 1) * ow], y[image, first + t * sh], g.kw, g.sw, g.dw, g.left)
         for t in range(count):
             finish(y[image, first + t * sh], b, code, scale, shift)
 

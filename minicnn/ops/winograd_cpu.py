@@ -10,7 +10,7 @@ import weakref
 import numpy as np
 
 from .. import cpu
-from ..cpu import SCRATCH, kernel, ready, run
+from ..cpu import SCRATCH, inlined, kernel, product, ready, run
 from .activation_cpu import activate
 
 BLOCK = 32                                  # tiles a block: enough rows for BLAS, few enough for the L2 cache
@@ -33,16 +33,23 @@ def conv4(w, x, g, after):
 
 
 def _transformed(w):
-    """G w G^T as (36, c, k); remembered where w is read-only, that is, constant (see fuse)."""
+    """G w G^T as (parts, 36, c, k / parts), see _parts; remembered where w is read-only, that is, constant (see fuse)."""
     known = _remembered.get(id(w))
     if known is not None and known[0]() is w:
         return known[1]
     c, k = w.shape[2:]
-    u = cpu.empty((36, c, k))
+    parts = _parts(c, k)
+    u = cpu.empty((parts, 36, c, k // parts))
     run(_transform_weights, c, _rows(k), ready(w), u)
     if not w.flags.writeable:
         _remembered[id(w)] = weakref.ref(w, lambda _, key=id(w): _remembered.pop(key, None)), u
     return u
+
+
+def _parts(c, k):
+    """Into how many parts to cut the output channels, so that a dozen rows make a product for which BLAS is fast."""
+    most = max(1, 1000000 // (12 * c))                      # see cpu.product
+    return next((p for p in range(-(-k // most), k // 16 + 1) if k % p == 0), 1)
 
 
 def _rows(k):
@@ -90,7 +97,7 @@ def _across(size, dilation):
 # ------------------------------------------------------------------ kernels
 
 
-@kernel
+@inlined
 def _place(tile, g):
     """(image, first output row, first output column) of a tile."""
     d = g.dh
@@ -104,18 +111,22 @@ def _place(tile, g):
 
 @kernel
 def _transform_weights(start, stop, scratch, w, u):
-    """u = G w G^T for the input channels start .. stop."""
-    k = w.shape[3]
-    rows = scratch[:18 * k].reshape(18, k)
-    for c in range(start, stop):
-        for j in range(3):
-            _g(w[0, j, c], w[1, j, c], w[2, j, c], rows[j], rows[3 + j], rows[6 + j], rows[9 + j], rows[12 + j], rows[15 + j])
-        for r in range(6):
-            i, j = 3 * r, 6 * r
-            _g(rows[i], rows[i + 1], rows[i + 2], u[j, c], u[j + 1, c], u[j + 2, c], u[j + 3, c], u[j + 4, c], u[j + 5, c])
+    """u = G w G^T for the input channels start .. stop, in parts of the output channels."""
+    wide = u.shape[3]
+    rows = scratch[:18 * wide].reshape(6, 3, wide)
+    for part in range(len(u)):
+        to, low = u[part], part * wide
+        for c in range(start, stop):
+            for j in range(3):
+                _g(w[0, j, c, low:low + wide], w[1, j, c, low:low + wide], w[2, j, c, low:low + wide],
+                   rows[0, j], rows[1, j], rows[2, j], rows[3, j], rows[4, j], rows[5, j])
+            for r in range(6):
+                i = 6 * r
+                _g(rows[r, 0], rows[r, 1], rows[r, 2], to[i, c], to[i + 1, c], to[i + 2, c], to[i + 3, c], to[i + 4, c],
+                   to[i + 5, c])
 
 
-@kernel
+@inlined
 def _g(d0, d1, d2, e0, e1, e2, e3, e4, e5):
     """e = G d, for vectors over the channels."""
     f = np.float32
@@ -148,7 +159,7 @@ def _gather_weights(start, stop, scratch, parts, dw):
             _gt(rows[i], rows[i + 1], rows[i + 2], rows[i + 3], rows[i + 4], rows[i + 5], dw[r, 0, c], dw[r, 1, c], dw[r, 2, c])
 
 
-@kernel
+@inlined
 def _gt(d0, d1, d2, d3, d4, d5, e0, e1, e2):
     """e = G^T d, for vectors over the channels."""
     f = np.float32
@@ -162,18 +173,19 @@ def _gt(d0, d1, d2, d3, d4, d5, e0, e1, e2):
 @kernel
 def _convolve(start, stop, scratch, x, u, y, g, b, code, scale, shift):
     """Tiles start .. stop of y, as one block."""
-    c, k, n = u.shape[1], u.shape[2], stop - start
+    c, k, n = u.shape[2], u.shape[3], stop - start
     v, m, rest = _regions(scratch, n, c, k)
     _see(start, x, g, v, rest[:36 * n * c].reshape(36, n, c))
-    for i in range(36):
-        np.dot(v[i], u[i], m[i])
-    rows = rest[:24 * n * k].reshape(24, n * k)
+    rows, last = rest[:24 * n * k].reshape(24, n * k), rest[24 * n * k:28 * n * k].reshape(4, n, k)
     flat = m.reshape(36, n * k)
-    for s in range(6):
-        _a(flat[s], flat[6 + s], flat[12 + s], flat[18 + s], flat[24 + s], flat[30 + s],
-           rows[s], rows[6 + s], rows[12 + s], rows[18 + s])
-    _give(start, rest[:24 * n * k].reshape(4, 6, n, k), y, g, rest[24 * n * k:28 * n * k].reshape(4, n, k),
-          b, code, scale, shift)
+    for part in range(len(u)):
+        for i in range(36):
+            product(v[i], u[part, i], m[i])
+        for s in range(6):
+            _a(flat[s], flat[6 + s], flat[12 + s], flat[18 + s], flat[24 + s], flat[30 + s],
+               rows[s], rows[6 + s], rows[12 + s], rows[18 + s])
+        low, high = part * k, (part + 1) * k
+        _give(start, rows.reshape(4, 6, n, k), y, low, g, last, b[low:high], code, scale[low:high], shift[low:high])
 
 
 @kernel
@@ -211,7 +223,7 @@ def _see(start, x, g, v, rows):
            out[s], out[6 + s], out[12 + s], out[18 + s], out[24 + s], out[30 + s])
 
 
-@kernel
+@inlined
 def _b(d0, d1, d2, d3, d4, d5, e0, e1, e2, e3, e4, e5):
     """e = B^T d, for vectors over the channels."""
     f = np.float32
@@ -227,7 +239,7 @@ def _b(d0, d1, d2, d3, d4, d5, e0, e1, e2, e3, e4, e5):
 
 
 @kernel
-def _give(start, rows, y, g, last, b, code, scale, shift):
+def _give(start, rows, y, low, g, last, b, code, scale, shift):
     """The 4x4 outputs of each tile from A^T m, which is (4, 6, tiles, k); then what comes after."""
     for t in range(rows.shape[2]):
         image, oy, ox = _place(start + t, g)
@@ -236,10 +248,10 @@ def _give(start, rows, y, g, last, b, code, scale, shift):
             _a(row[0, t], row[1, t], row[2, t], row[3, t], row[4, t], row[5, t],
                last[0, t], last[1, t], last[2, t], last[3, t])
             for s in range(min(4, -(-(g.ow - ox) // g.dw))):
-                _finish(last[s, t], y[image, oy + r * g.dh, ox + s * g.dw], b, code, scale, shift)
+                _finish(last[s, t], y[image, oy + r * g.dh, ox + s * g.dw, low:low + rows.shape[3]], b, code, scale, shift)
 
 
-@kernel
+@inlined
 def _finish(given, out, b, code, scale, shift):
     """out = activation(given + b) * scale + shift, for the channels of one pixel."""
     if len(b):
@@ -254,7 +266,7 @@ def _finish(given, out, b, code, scale, shift):
             out[k] = out[k] * scale[k] + shift[k]
 
 
-@kernel
+@inlined
 def _a(m0, m1, m2, m3, m4, m5, y0, y1, y2, y3):
     """y = A^T m, for vectors over the channels."""
     f = np.float32
@@ -273,15 +285,15 @@ def _weight_parts(start, stop, scratch, x, dy, parts, g, grain, block):
     c, k = parts.shape[2], parts.shape[3]
     part = parts[start // grain]
     part[:] = 0
-    product = np.empty((c, k), np.float32)
+    here = np.empty((c, k), np.float32)
     for low in range(start, stop, block):
         n = min(block, stop - low)
         v, z, rest = _regions(scratch, n, c, k)
         _see(low, x, g, v, rest[:36 * n * c].reshape(36, n, c))
         _see_outputs(low, dy, g, z, rest[:24 * n * k].reshape(4, 6, n, k))
         for i in range(36):
-            np.dot(v[i].T, z[i], product)
-            part[i] += product
+            np.dot(v[i].T, z[i], here)
+            part[i] += here
 
 
 @kernel
@@ -305,7 +317,7 @@ def _see_outputs(start, dy, g, z, rows):
             out[s], out[6 + s], out[12 + s], out[18 + s], out[24 + s], out[30 + s])
 
 
-@kernel
+@inlined
 def _at(d0, d1, d2, d3, e0, e1, e2, e3, e4, e5):
     """e = A d, for vectors over the channels."""
     f = np.float32

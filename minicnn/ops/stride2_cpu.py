@@ -1,0 +1,320 @@
+"""3x3 convolutions of stride 2, and their transposes, with 25 instead of 36 multiplications for 2x2 pixels.
+
+Along one side, y[t] = x[2t] w0 + x[2t+1] w1 + x[2t+2] w2. The even pixels go through a filter of two taps, for which
+Winograd's F(2, 2) needs three products for two outputs:
+
+    y[0] = (x0 - x2) w0 + x1 w1 + x2 (w0 + w2),    y[1] = (x4 - x2) w2 + x3 w1 + x2 (w0 + w2)
+
+so five weights (w0, w1, w0 + w2, w2, w1) meet five inputs (x0 - x2, x1, x2, x4 - x2, x3), and in two dimensions 25
+weights meet 25 inputs. The transpose reads y[2t] = d[t] w0 + d[t-1] w2 and y[2t+1] = d[t] w1 in the same way.
+"""
+import numpy as np
+
+from .. import cpu
+from ..cpu import inlined, kernel, product, ready, run
+from .activation_cpu import activate
+
+BLOCK = 32                                  # tiles a block: enough rows for BLAS, few enough for the L2 cache
+
+
+def suits(shape, g):
+    """Is this a convolution for this file? With few channels the transforms cost more than they save."""
+    kh, kw, c, k = shape
+    return kh == kw == 3 and g.sh == g.sw == 2 and g.dh == g.dw == 1 and min(c, k) >= 16
+
+
+def conv4(w, x, g, after):
+    """activation(conv4(w, x) + b) * scale + shift, with after = (b, activation's code, scale, shift)."""
+    c, k = w.shape[2:]
+    y = cpu.empty((len(x), g.oh, g.ow, k))
+    n = len(x) * _half(g.oh) * _half(g.ow)
+    run(_convolve, n, BLOCK, x, _fives(w), y, g, *after, floats=BLOCK * 25 * (c + max(c, k)))
+    return y
+
+
+def conv4w(shape, x, dy, g):
+    c, k = shape[2:]
+    n = len(x) * _half(g.oh) * _half(g.ow)
+    pieces = 8 if c * k < 1 << 14 else 4                    # a fixed number: the order of adding must not vary
+    block = 1000000 // (c * k)                              # see cpu.product; each block is followed by an addition
+    block = min(128, block) if block > 32 else 128
+    grain = -(-n // (pieces * block)) * block
+    parts = cpu.empty((-(-n // grain), 25, c, k))
+    run(_weight_parts, n, grain, x, dy, parts, g, grain, block, floats=block * (50 * c + 9 * k) + c * k)
+    d = parts.sum(axis=0).reshape(5, 5, c, k)               # for (x0 - x2, x1, x2, x4 - x2, x3), see _differences
+    d = np.stack([d[0] + d[2], d[1] + d[4], d[3] + d[2]])
+    return np.stack([d[:, 0] + d[:, 2], d[:, 1] + d[:, 4], d[:, 3] + d[:, 2]], axis=1)
+
+
+def conv4x(w, shape, dy, g, after):
+    """activation(the transpose of conv4, of this shape, + b) * scale + shift."""
+    c, k = w.shape[2:]
+    y = cpu.empty(shape)
+    n = shape[0] * -(-(shape[1] + g.top) // 4) * -(-(shape[2] + g.left) // 4)
+    floats = BLOCK * (16 * k + max(12 * k, 25 * c))
+    run(_transpose, n, BLOCK, dy, np.ascontiguousarray(_fives(w).swapaxes(2, 3)), y, g, *after, floats=floats)
+    return y
+
+
+def _half(n):
+    return -(-n // 2)
+
+
+def _fives(w):
+    """The weights (w0, w1, w0 + w2, w2, w1) along both sides: (5, 5, c, k)."""
+    w = np.stack([w[0], w[1], w[0] + w[2], w[2], w[1]])
+    return np.stack([w[:, 0], w[:, 1], w[:, 0] + w[:, 2], w[:, 2], w[:, 1]], axis=1)
+
+
+# ------------------------------------------------------------------ kernels
+
+
+@kernel
+def _convolve(start, stop, scratch, x, w, y, g, b, code, scale, shift):
+    """Tiles start .. stop of 2x2 outputs, as one block."""
+    n, c, k = stop - start, x.shape[3], y.shape[3]
+    v, rest = scratch[:25 * n * c].reshape(25, n, c), scratch[25 * n * c:]
+    _see(start, n, x, g, v, rest[:25 * n * c].reshape(5, 5, n, c))
+    m = rest[:25 * n * k].reshape(25, n, k)
+    for i in range(25):
+        product(v[i], w[i // 5, i % 5], m[i])
+    flat, rows = m.reshape(5, 5, n * k), scratch[:10 * n * k].reshape(2, 5, n * k)      # v is done with
+    for s in range(5):
+        _meet(flat[0, s], flat[1, s], flat[2, s], flat[3, s], flat[4, s], rows[0, s], rows[1, s])
+    down, across = (g.oh + 1) // 2, (g.ow + 1) // 2
+    m = scratch[:10 * n * k].reshape(10, n, k)
+    for t in range(n):
+        tx, rest = (start + t) % across, (start + t) // across
+        ty, image = rest % down, rest // down
+        for i in range(min(2, g.oh - 2 * ty)):
+            for j in range(min(2, g.ow - 2 * tx)):
+                out = y[image, 2 * ty + i, 2 * tx + j]
+                _sum3(m[5 * i + 3 * j, t], m[5 * i + 1 + 3 * j, t], m[5 * i + 2, t], out, b)
+                _after(out, code, scale, shift)
+
+
+@inlined
+def _meet(m0, m1, m2, m3, m4, y0, y1):
+    """The two outputs along one side, from the five products."""
+    for k in range(len(m0)):
+        y0[k] = m0[k] + m1[k] + m2[k]
+        y1[k] = m3[k] + m4[k] + m2[k]
+
+
+@inlined
+def _sum3(p, q, r, out, b):
+    if len(b):
+        for k in range(len(out)):
+            out[k] = p[k] + q[k] + r[k] + b[k]
+    else:
+        for k in range(len(out)):
+            out[k] = p[k] + q[k] + r[k]
+
+
+@inlined
+def _after(out, code, scale, shift):
+    activate(out, code)
+    if len(scale):
+        for k in range(len(out)):
+            out[k] = out[k] * scale[k] + shift[k]
+
+
+@kernel
+def _see(start, n, x, g, v, rows):
+    """v[5 i + j] = (x0 - x2, x1, x2, x4 - x2, x3) down (i) and along the row (j), for each tile."""
+    c = x.shape[3]
+    for t in range(n):
+        _along(start + t, x, g, rows[:, :, t])
+    flat, out = rows.reshape(5, 5, n * c), v.reshape(5, 5, n * c)
+    for s in range(5):
+        _differences(flat[0, s], flat[1, s], flat[2, s], flat[3, s], flat[4, s],
+                     out[0, s], out[1, s], out[2, s], out[3, s], out[4, s])
+
+
+@kernel
+def _along(tile, x, g, rows):
+    """rows[i] = (x0 - x2, x1, x2, x4 - x2, x3) of row i of the five-by-five inputs of a tile."""
+    down, across = (g.oh + 1) // 2, (g.ow + 1) // 2
+    tx, rest = tile % across, tile // across
+    ty, image = rest % down, rest // down
+    y0, x0, width = 4 * ty - g.top, 4 * tx - g.left, x.shape[2]
+    zero = np.zeros(x.shape[3], np.float32)
+    for i in range(5):
+        if not 0 <= y0 + i < x.shape[1]:
+            rows[i] = 0
+            continue
+        row, to = x[image, y0 + i], rows[i]
+        _differences(row[x0] if 0 <= x0 < width else zero, row[x0 + 1] if 0 <= x0 + 1 < width else zero,
+                     row[x0 + 2] if 0 <= x0 + 2 < width else zero, row[x0 + 3] if 0 <= x0 + 3 < width else zero,
+                     row[x0 + 4] if 0 <= x0 + 4 < width else zero, to[0], to[1], to[2], to[3], to[4])
+
+
+@inlined
+def _differences(x0, x1, x2, x3, x4, e0, e1, e2, e3, e4):
+    """e = (x0 - x2, x1, x2, x4 - x2, x3), for vectors over the channels."""
+    for c in range(len(x0)):
+        e0[c] = x0[c] - x2[c]
+        e1[c] = x1[c]
+        e2[c] = x2[c]
+        e3[c] = x4[c] - x2[c]
+        e4[c] = x3[c]
+
+
+@kernel
+def _weight_parts(start, stop, scratch, x, dy, parts, g, grain, block):
+    """parts[piece] = the sum over tiles of (inputs)^T (gradients of p, q, r), for each of the 25 pairs."""
+    c, k = x.shape[3], dy.shape[3]
+    part = parts[start // grain]
+    part[:] = 0
+    down, across = (g.oh + 1) // 2, (g.ow + 1) // 2
+    here, scratch = scratch[:c * k].reshape(c, k), scratch[c * k:]
+    zero = np.zeros(k, np.float32)
+    for low in range(start, stop, block):
+        n = min(block, stop - low)
+        v, rest = scratch[:25 * n * c].reshape(25, n, c), scratch[25 * n * c:]
+        z, rows = rest[:9 * n * k].reshape(9, n, k), rest[9 * n * k:9 * n * k + 25 * n * c].reshape(5, 5, n, c)
+        _see(low, n, x, g, v, rows)
+        for t in range(n):
+            tx, more = (low + t) % across, (low + t) // across
+            ty, image = more % down, more // down
+            oy, ox = 2 * ty, 2 * tx
+            a, right, under = dy[image, oy, ox], ox + 1 < g.ow, oy + 1 < g.oh
+            _spread4(a, dy[image, oy, ox + 1] if right else zero, dy[image, oy + 1, ox] if under else zero,
+                     dy[image, oy + 1, ox + 1] if right and under else zero, z[0, t], z[1, t], z[2, t], z[3, t], z[4, t],
+                     z[5, t], z[6, t], z[7, t], z[8, t])
+        for i in range(25):
+            np.dot(v[i].T, z[3 * _product(i // 5) + _product(i % 5)], here)
+            part[i] += here
+
+
+@inlined
+def _product(i):
+    """Which of p, q, r takes input i of (x0 - x2, x1, x2, x4 - x2, x3)."""
+    return 0 if i < 2 else 1 if i == 2 else 2
+
+
+@inlined
+def _spread4(a, b, c, d, z0, z1, z2, z3, z4, z5, z6, z7, z8):
+    """z0 .. z8 = the gradients of the 9 products, for the gradients ((a, b), (c, d)) of 2x2 outputs."""
+    for k in range(len(a)):
+        z0[k] = a[k]
+        z1[k] = a[k] + b[k]
+        z2[k] = b[k]
+        z3[k] = a[k] + c[k]
+        z4[k] = a[k] + b[k] + c[k] + d[k]
+        z5[k] = b[k] + d[k]
+        z6[k] = c[k]
+        z7[k] = c[k] + d[k]
+        z8[k] = d[k]
+
+
+@kernel
+def _transpose(start, stop, scratch, d, w, y, g, b, code, scale, shift):
+    """Tiles start .. stop of 4x4 pixels of y, each from 3x3 of d; w is (5, 5, k, c)."""
+    n, k, c = stop - start, d.shape[3], y.shape[3]
+    v = scratch[:16 * n * k].reshape(16, n, k)
+    rest = scratch[16 * n * k:]
+    _see_transposed(start, n, d, y, g, v, rest[:12 * n * k].reshape(12, n, k))
+    m = rest[:25 * n * c].reshape(25, n, c)
+    for i in range(25):
+        product(v[_meets(i // 5) * 4 + _meets(i % 5)], w[i // 5, i % 5], m[i])
+    down, across = (y.shape[1] + g.top + 3) // 4, (y.shape[2] + g.left + 3) // 4
+    for t in range(n):
+        tx, more = (start + t) % across, (start + t) // across
+        ty, image = more % down, more // down
+        for i in range(4):
+            oy = 4 * ty + i - g.top
+            if not 0 <= oy < y.shape[1]:
+                continue
+            u0, u1 = _terms(i)
+            for j in range(4):
+                ox = 4 * tx + j - g.left
+                if not 0 <= ox < y.shape[2]:
+                    continue
+                s0, s1 = _terms(j)
+                out = y[image, oy, ox]
+                if u1 < 0 and s1 < 0:
+                    _sum1(m[5 * u0 + s0, t], out, b)
+                elif u1 < 0:
+                    _sum2(m[5 * u0 + s0, t], m[5 * u0 + s1, t], out, b)
+                elif s1 < 0:
+                    _sum2(m[5 * u0 + s0, t], m[5 * u1 + s0, t], out, b)
+                else:
+                    _sum4(m[5 * u0 + s0, t], m[5 * u0 + s1, t], m[5 * u1 + s0, t], m[5 * u1 + s1, t], out, b)
+                _after(out, code, scale, shift)
+
+
+@inlined
+def _meets(i):
+    """Which of (d1 - d0, d0's ..., see _see_transposed) the weight number i of (w0, w1, w0 + w2, w2, w1) meets."""
+    return 2 if i == 0 else 1 if i == 1 or i == 2 else 0 if i == 3 else 3
+
+
+@inlined
+def _terms(i):
+    """The numbers of the weights whose products make pixel i of 4: e0 = w2 a + (w0 + w2) x, o0, e1 = w0 b + ..., o1."""
+    return (3, 2) if i == 0 else (1, -1) if i == 1 else (0, 2) if i == 2 else (4, -1)
+
+
+@kernel
+def _see_transposed(start, n, d, y, g, v, rows):
+    """v[4 i + j] = (d[-1] - d[0], d[0], d[1] - d[0], d[1]) down (i) and along the row (j), for each tile."""
+    k = d.shape[3]
+    down, across = (y.shape[1] + g.top + 3) // 4, (y.shape[2] + g.left + 3) // 4
+    zero = np.zeros(k, np.float32)
+    for t in range(n):
+        tx, more = (start + t) % across, (start + t) // across
+        ty, image = more % down, more // down
+        x0 = 2 * tx
+        for r in range(3):
+            iy = 2 * ty - 1 + r
+            if not 0 <= iy < g.oh:
+                for s in range(4):
+                    rows[4 * r + s, t] = 0
+                continue
+            row = d[image, iy]
+            _neighbours(row[x0 - 1] if 0 <= x0 - 1 < g.ow else zero, row[x0] if x0 < g.ow else zero,
+                        row[x0 + 1] if x0 + 1 < g.ow else zero,
+                        rows[4 * r, t], rows[4 * r + 1, t], rows[4 * r + 2, t], rows[4 * r + 3, t])
+    flat, out = rows.reshape(12, n * k), v.reshape(16, n * k)
+    for s in range(4):
+        _neighbours(flat[s], flat[4 + s], flat[8 + s], out[s], out[4 + s], out[8 + s], out[12 + s])
+
+
+@inlined
+def _neighbours(before, here, after, a, x0, b, x1):
+    for k in range(len(here)):
+        a[k] = before[k] - here[k]
+        x0[k] = here[k]
+        b[k] = after[k] - here[k]
+        x1[k] = after[k]
+
+
+@inlined
+def _sum1(p, out, b):
+    if len(b):
+        for k in range(len(out)):
+            out[k] = p[k] + b[k]
+    else:
+        for k in range(len(out)):
+            out[k] = p[k]
+
+
+@inlined
+def _sum2(p, q, out, b):
+    if len(b):
+        for k in range(len(out)):
+            out[k] = p[k] + q[k] + b[k]
+    else:
+        for k in range(len(out)):
+            out[k] = p[k] + q[k]
+
+
+@inlined
+def _sum4(p, q, r, s, out, b):
+    if len(b):
+        for k in range(len(out)):
+            out[k] = p[k] + q[k] + r[k] + s[k] + b[k]
+    else:
+        for k in range(len(out)):
+            out[k] = p[k] + q[k] + r[k] + s[k]
