@@ -21,32 +21,39 @@ def softmax(x, *, axis=-1):
     >>> softmax(np.zeros(4))
     array([0.25, 0.25, 0.25, 0.25])
     """
-    return np.exp(_logsoftmax("softmax", x, axis))
+    floating("softmax", x=x)
+    return dispatch(_softmax, x, axis)
 
 
 @primitive(keep="y")
 def logsoftmax(x, *, axis=-1):
     """log(softmax(x)), without overflow."""
-    return _logsoftmax("logsoftmax", x, axis)
+    floating("logsoftmax", x=x)
+    return dispatch(_logsoftmax, x, axis)
 
 
 @primitive(keep="x")
 def logsumexp(x, *, axis=-1, keepdims=False):
     """log(sum(exp(x))) along an axis, several, or all (None), without overflow."""
-    return _logsumexp("logsumexp", x, axis, keepdims)
+    floating("logsumexp", x=x)
+    y = dispatch(_logsumexp, x, axis)
+    return y if keepdims else sum(y, axis=axis)             # over axes of length 1: they go
 
 
-def _logsumexp(name, x, axis, keepdims):
-    floating(name, x=x)
+def _softmax(x, axis):
+    return np.exp(_logsoftmax(x, axis))
+
+
+def _logsoftmax(x, axis):
+    return x - _logsumexp(x, axis)
+
+
+def _logsumexp(x, axis):
+    """With the axes that are summed over kept, of length 1."""
     top = max(x, axis=axis, keepdims=True)
     top = xp(x).where(np.isfinite(top), top, 0)             # all -inf gives -inf, not NaN
     with np.errstate(divide="ignore", over="ignore"):
-        y = np.log(sum(np.exp(x - top), axis=axis, keepdims=True)) + top
-    return y if keepdims else y.reshape(sum(x, axis=axis).shape)
-
-
-def _logsoftmax(name, x, axis):
-    return x - _logsumexp(name, x, axis, True)
+        return np.log(sum(np.exp(x - top), axis=axis, keepdims=True)) + top
 
 
 softmax.back = (lambda dy, y, x, axis=-1: mul(y, sub(dy, sum(mul(dy, y), axis=axis, keepdims=True))),)
@@ -151,7 +158,7 @@ nllsum.back = (_nllsum_back, nograd, nograd)
 
 
 def _nllsum(scores, indices, values):
-    logp = xp(scores).take_along_axis(_logsoftmax("nll", scores, -1), indices.astype("int64"), 1)
+    logp = xp(scores).take_along_axis(_logsoftmax(scores, -1), indices.astype("int64"), 1)
     return -_total(values * xp(scores).where(values == 0, 0, logp))
 
 
