@@ -60,18 +60,25 @@ def _rows(k):
 def conv4w(shape, x, dy, g):
     c, k = shape[2:]
     n, block = _tiles(len(x), g, c, k)
+    dw = cpu.empty(shape)
+    if c * k > 1 << 14 and n * (c + k) < 1 << 19:           # many channels, few tiles: one product for all tiles
+        v, z, part = cpu.empty((36, n, c)), cpu.empty((36, n, k)), cpu.empty((1, 36, c, k))
+        run(_see_both, n, block, x, dy, g, v, z, floats=_floats(block, c, k))
+        run(_weight_products, 36, 1, v, z, part[0])
+        run(_gather_weights, c, _rows(k), part, dw)
+        return dw
     pieces = 4 if c * k <= 1 << 14 else 2                   # a fixed number: the order of adding must not vary
     grain = -(-n // (pieces * block)) * block
     parts = cpu.empty((-(-n // grain), 36, c, k))
     run(_weight_parts, n, grain, x, dy, parts, g, grain, block, floats=_floats(block, c, k))
-    dw = cpu.empty(shape)
     run(_gather_weights, c, _rows(k), parts, dw)
     return dw
 
 
 def conv4x(w, shape, dy, g, after):
     """The transpose of conv4: a convolution of dy with the weights turned around."""
-    turned = w[::-1, ::-1].swapaxes(2, 3)
+    turned = cpu.empty((3, 3, w.shape[3], w.shape[2]))
+    run(_turn, w.shape[3], 16, ready(w), turned)
     reach = 2 * g.dh
     g = g._replace(top=reach - g.top, left=reach - g.left, bottom=reach - g.bottom, right=reach - g.right,
                    oh=shape[1], ow=shape[2])
@@ -289,11 +296,45 @@ def _weight_parts(start, stop, scratch, x, dy, parts, g, grain, block):
     for low in range(start, stop, block):
         n = min(block, stop - low)
         v, z, rest = _regions(scratch, n, c, k)
-        _see(low, x, g, v, rest[:36 * n * c].reshape(36, n, c))
-        _see_outputs(low, dy, g, z, rest[:24 * n * k].reshape(4, 6, n, k))
+        _see_pair(low, x, dy, g, v, z, rest)
         for i in range(36):
             np.dot(v[i].T, z[i], here)
             part[i] += here
+
+
+@kernel
+def _see_both(start, stop, scratch, x, dy, g, v, z):
+    """What _weight_parts computes for its tiles before it multiplies, for all tiles."""
+    here_v, here_z, rest = _regions(scratch, stop - start, x.shape[3], dy.shape[3])
+    _see_pair(start, x, dy, g, here_v, here_z, rest)
+    for i in range(36):
+        v[i, start:stop] = here_v[i]
+        z[i, start:stop] = here_z[i]
+
+
+@kernel
+def _see_pair(start, x, dy, g, v, z, rest):
+    n, c, k = v.shape[1], v.shape[2], z.shape[2]
+    _see(start, x, g, v, rest[:36 * n * c].reshape(36, n, c))
+    _see_outputs(start, dy, g, z, rest[:24 * n * k].reshape(4, 6, n, k))
+
+
+@kernel
+def _weight_products(start, stop, scratch, v, z, part):
+    for i in range(start, stop):
+        np.dot(v[i].T, z[i], part[i])
+
+
+@kernel
+def _turn(start, stop, scratch, w, turned):
+    """turned[i, j, k, c] = w[2 - i, 2 - j, c, k] for the channels k from start to stop."""
+    for i in range(3):
+        for j in range(3):
+            source, to = w[2 - i, 2 - j], turned[i, j]
+            for c in range(len(source)):
+                row = source[c]
+                for k in range(start, stop):
+                    to[k, c] = row[k]
 
 
 @kernel
