@@ -73,7 +73,7 @@ def test_nll_takes_labels_of_any_integer_type(backend, dtype):
     close(backend, mc.nll(put(backend, x), y.tolist()), oracles.nll(x, y))
 
 
-@pytest.mark.parametrize("shape", SCORES, ids=str)
+@pytest.mark.parametrize("shape", [s for s in SCORES if s != (1, 1)], ids=str)
 @pytest.mark.parametrize("k", [1, 2, 5])
 def test_nll_of_soft_targets(backend, shape, k):
     x, indices = randn(*shape) * 2, labels(shape[:-1] + (k,), shape[-1])
