@@ -34,7 +34,7 @@ def logsumexp(x, axis):
 
 
 def _of_rows(kernel, x, axis):
-    if type(axis) is not int or axis not in (-1, x.ndim - 1) or not x.size:
+    if type(axis) is not int or axis not in (-1, x.ndim - 1) or not (x.ndim and x.size):
         return NotImplemented
     n, c = x.size // x.shape[-1], x.shape[-1]
     y = cpu.empty(x.shape[:-1] + (1,) if kernel is _logsumexp else x.shape)
