@@ -75,8 +75,8 @@ _pool = _Pool()
 
 def _forget():
     """In a forked child: threads do not survive a fork, and locks may be held by those that are gone."""
-    global _pool, _blas
-    _pool, _blas = _Pool(), _OneThreadBlas(_blas.found)
+    global _pool, _blas, _idle_lock
+    _pool, _blas, _idle_lock = _Pool(), _OneThreadBlas(_blas.found), threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -175,7 +175,7 @@ class _Block:
         self.__array_interface__ = {"shape": shape, "typestr": "<f4", "version": 3, "data": raw.__array_interface__["data"]}
 
     def __del__(self):
-        if _idle is not None:               # None while Python shuts down
+        if _idle is not None:               # None while Python shuts down; the garbage collector may call at any time
             with _idle_lock:
                 _idle.setdefault(self.raw.size, []).append((next(_made), self.raw))
 
@@ -186,12 +186,11 @@ def empty(shape):
     if n * 4 < RECYCLED:
         return np.empty(shape, "float32")
     with _idle_lock:
-        fits = [size for size, blocks in _idle.items() if n <= size <= n + n // 8 and blocks]
-        if fits:
-            raw = _idle[min(fits)].pop()[1]
-        else:
+        fits = [size for size in list(_idle) if n <= size <= n + n // 8 and _idle[size]]  # a list: see _Block.__del__
+        raw = _idle[min(fits)].pop()[1] if fits else None
+        if raw is None or next(_made) % PATIENCE == 0:
             release(PATIENCE)
-            raw = np.empty(n, "float32")
+    raw = np.empty(n, "float32") if raw is None else raw
     return np.asarray(_Block(raw, tuple(shape)))
 
 
@@ -223,7 +222,7 @@ def ready(x):
 # ------------------------------------------------------------------ matrix products, for kernels
 
 
-@inlined
+@kernel
 def product(a, b, out):
     """out = a @ b, some rows at a time.
 

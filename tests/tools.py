@@ -30,7 +30,8 @@ def numpy_backend(dtype):
 
 
 FLOAT64 = numpy_backend("float64")
-BACKENDS = [numpy_backend("float32"), FLOAT64]
+FORMULA = numpy_backend("float32")._replace(name="float32-formula")     # as on a machine without Numba
+BACKENDS = [numpy_backend("float32"), FORMULA, FLOAT64]
 TOLERANCE = {"float32": 2e-5, "float64": 1e-11}     # relative to the largest value of the output
 
 
