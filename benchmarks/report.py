@@ -1,0 +1,94 @@
+"""What the benchmark programs keep: a JSON file with everything, and a Markdown table of it."""
+import datetime
+import json
+import os
+import platform
+import re
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+
+def now():
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def cpu_name():
+    try:
+        return re.search(r"^(?:model name|Model)\s*:\s*(.*)", Path("/proc/cpuinfo").read_text(), re.M).group(1).strip()
+    except (OSError, AttributeError):
+        return platform.processor() or platform.machine()
+
+
+def new(threads):
+    """A result without any work in it yet."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    machine = {"cpu": cpu_name(), "cores": cores, "system": f"{platform.system()} {platform.machine()}",
+               "python": platform.python_version(), "numpy": np.__version__}
+    return {"machine": machine, "threads": threads, "works": {}, "memory_mb": {}, "missing": {}}
+
+
+def summary(pairs):
+    """Of [(minicnn's seconds, the peer's) in each round]: the peer's median, and how many times faster minicnn was."""
+    ratios = [theirs / ours for ours, theirs in pairs]
+    return {"seconds": median(theirs for _, theirs in pairs), "times": pairs,
+            "ratio": {"min": min(ratios), "median": median(ratios), "max": max(ratios)}}
+
+
+def lines(name, work):
+    """A work's results for the terminal."""
+    yield f"{name}: minicnn {work['minicnn_s'] * 1e3:.1f} ms"
+    for peer, found in work["peers"].items():
+        yield f"  {peer:20} " + (found["error"] if "error" in found else
+                                 f"{cell(found)}, largest difference {found['max_abs_difference']:.1e}")
+
+
+def cell(found):
+    r = found["ratio"]
+    return f"{found['seconds'] * 1e3:.1f} ms, {r['median']:.2f}x ({r['min']:.2f} to {r['max']:.2f})"
+
+
+def markdown(result):
+    """The table of all works."""
+    m = result["machine"]
+    peers = sorted({p for work in result["works"].values() for p in work["peers"]})
+    versions = {p: found["version"] for work in result["works"].values() for p, found in work["peers"].items()
+                if "version" in found}
+    out = [f"# minicnn and its peers on {m['cpu']}", "",
+           f"{m['cores']} cores, {result['threads']} threads each, {m['system']}, Python {m['python']}, NumPy {m['numpy']}, "
+           + ", ".join(f"{p} {v}" for p, v in sorted(versions.items())) + ". Float32.", "",
+           "Medians; `1.50x (1.45 to 1.60)`: minicnn was 1.5 times faster, over all rounds 1.45 to 1.6.", "",
+           "| work | minicnn | " + " | ".join(peers) + " | load before, after | date |",
+           "|---" * (len(peers) + 4) + "|"]
+    for work in result["works"].values():
+        cells = ["-" if p not in work["peers"] else "failed" if "error" in work["peers"][p] else cell(work["peers"][p])
+                 for p in peers]
+        out.append(f"| {work['title']} | {work['minicnn_s'] * 1e3:.1f} ms | " + " | ".join(cells)
+                   + f" | {work['load'][0]:.1f}, {work['load'][1]:.1f} | {work['date']} |")
+    if result["memory_mb"]:
+        out += ["", "Peak memory of a process that does three `jetson` training steps, batch 8: "
+                + ", ".join(f"{k} {v:.0f} MB" for k, v in result["memory_mb"].items()) + "."]
+    out += [f"\nMissing here: {peer}: {why}." for peer, why in result["missing"].items()]
+    return "\n".join(out) + "\n"
+
+
+def write(folder, result):
+    """Add the result's works to those that the machine's files hold already; gives their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / ("peers-" + re.sub(r"[^a-z0-9]+", "-", cpu_name().lower()).strip("-"))
+    kept = path.with_suffix(".json")
+    if kept.exists():
+        before = json.loads(kept.read_text())
+        result = {**result, "works": {**before["works"], **result["works"]},
+                  "memory_mb": {**before["memory_mb"], **result["memory_mb"]}}
+    atomically(kept, json.dumps(result, indent=1) + "\n")
+    atomically(path.with_suffix(".md"), markdown(result))
+    return kept, path.with_suffix(".md")
+
+
+def atomically(path, text):
+    """A reader finds the old file or the new one, never half of it."""
+    half = path.with_name(path.name + ".part")
+    half.write_text(text, encoding="utf-8")
+    os.replace(half, path)
