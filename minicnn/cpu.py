@@ -7,6 +7,7 @@ measured and not taken: its threads fight with OpenBLAS's, and it may not be ent
 import functools
 import itertools
 import os
+import re
 import threading
 from queue import SimpleQueue
 
@@ -136,7 +137,8 @@ class _OneThreadBlas:
         """SciPy's OpenBLAS, or whichever BLAS it shares with others where it has none of its own."""
         if self.found is None:
             blas = [c for c in ThreadpoolController().lib_controllers if c.user_api == "blas"]
-            self.found = [c for c in blas if "scipy" in c.filepath] or blas
+            own = re.compile(r"scipy(\.libs|[/\\]\.dylibs)[/\\]")         # NumPy's file has scipy in its name, too
+            self.found = [c for c in blas if own.search(c.filepath)] or blas
         return self.found
 
     def __enter__(self):
@@ -164,7 +166,7 @@ _blas = _OneThreadBlas()
 
 RECYCLED = 1 << 18                          # arrays of this many bytes and more are worth recycling
 PATIENCE = 1000                             # memory that lies idle while so many arrays are made goes back to the system
-_idle, _idle_lock, _made = {}, threading.RLock(), itertools.count()         # size -> [(when it fell idle, memory)]
+_idle, _idle_lock, _made = {}, threading.RLock(), 0     # size -> [(when it fell idle, memory)]; number of arrays made
 
 
 class _Block:
@@ -177,18 +179,20 @@ class _Block:
     def __del__(self):
         if _idle is not None:               # None while Python shuts down; the garbage collector may call at any time
             with _idle_lock:
-                _idle.setdefault(self.raw.size, []).append((next(_made), self.raw))
+                _idle.setdefault(self.raw.size, []).append((_made, self.raw))
 
 
 def empty(shape):
     """An uninitialised float32 array. Large ones are recycled: fresh memory costs a page fault each 4 KB."""
+    global _made
     n = int(np.prod(shape, dtype="int64"))
     if n * 4 < RECYCLED:
         return np.empty(shape, "float32")
     with _idle_lock:
+        _made += 1
         fits = [size for size in list(_idle) if n <= size <= n + n // 8 and _idle[size]]  # a list: see _Block.__del__
         raw = _idle[min(fits)].pop()[1] if fits else None
-        if raw is None or next(_made) % PATIENCE == 0:
+        if raw is None or _made % PATIENCE == 0:
             release(PATIENCE)
     raw = np.empty(n, "float32") if raw is None else raw
     return np.asarray(_Block(raw, tuple(shape)))
@@ -197,9 +201,8 @@ def empty(shape):
 def release(patience=0):
     """Give memory back that has been idle for so many arrays made; by default all of it."""
     with _idle_lock:
-        oldest = next(_made) - patience
         for size in list(_idle):
-            _idle[size] = [(when, raw) for when, raw in _idle[size] if when > oldest]
+            _idle[size] = [(when, raw) for when, raw in _idle[size] if _made - when < patience]
             if not _idle[size]:
                 del _idle[size]
 
@@ -235,6 +238,21 @@ def product(a, b, out):
         np.dot(a[p:p + rows], b, out[p:p + rows])
 
 
+@inlined
+def span(row, at, step, edge):
+    """(pixels, distance) where pixels[i * distance] is row[at + i * step], or zero outside of the row (width, channels),
+    for as many pixels as `edge` has room for."""
+    last = at + (len(edge) - 1) * step
+    if 0 <= at and last < len(row):
+        return row[at:], step
+    for i in range(len(edge)):
+        p, to = at + i * step, edge[i]
+        source = row[p if 0 <= p < len(row) else 0]
+        for k in range(len(to)):
+            to[k] = source[k] if 0 <= p < len(row) else np.float32(0)
+    return edge, 1
+
+
 # ------------------------------------------------------------------ functions of one number, for kernels
 
 
@@ -247,7 +265,7 @@ def _bits_as_float(typingctx, i):
 
 @inlined
 def exp(x):
-    """e to the x: x = n log 2 + r, 2 ** n by its bits, a polynomial for r. Relative error below 2e-7 from -87.3 to 88.3;
+    """e to the x: x = n log 2 + r, 2 ** n by its bits, a polynomial for r. Relative error below 4e-7 from -87.3 to 88.3;
     0 below -88, infinity above 88.4."""
     f = np.float32
     x = f(88.7) if x > f(88.7) else (f(-88) if x < f(-88) else x)
