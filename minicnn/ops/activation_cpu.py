@@ -83,6 +83,28 @@ def activate(row, code):
 
 
 @kernel
+def finish(y, b, code, scale, shift):
+    """y (pixels, channels) = activation(y + b) * scale + shift, in place; empty b or scale: none. A few pixels at a
+    time, which stay in the L1 cache."""
+    if not (len(b) or code or len(scale)):
+        return
+    for p in range(0, len(y), 8):
+        some = y[p:p + 8]
+        if len(b):
+            for r in range(len(some)):
+                row = some[r]
+                for k in range(len(row)):
+                    row[k] += b[k]
+        if code:
+            activate(some.reshape(some.size), code)
+        if len(scale):
+            for r in range(len(some)):
+                row = some[r]
+                for k in range(len(row)):
+                    row[k] = row[k] * scale[k] + shift[k]
+
+
+@kernel
 def _activated(start, stop, scratch, x, y, code):
     x, y = x[start:stop], y[start:stop]
     for i in range(len(x)):

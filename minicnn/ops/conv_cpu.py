@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import cpu
 from ..cpu import SCRATCH, kernel, product, ready, run
-from .activation_cpu import CODES, activate
+from .activation_cpu import CODES, finish
 from . import stride2_cpu, winograd_cpu
 
 TILE = 1 << 17                              # floats of gathered pixels a tile: half of a 1 MB L2 cache
@@ -108,20 +108,6 @@ def tile_rows(inner):
 
 
 # ------------------------------------------------------------------ kernels
-
-
-@kernel
-def finish(y, b, code, scale, shift):
-    """y (rows, channels) = activation(y + b) * scale + shift, in place."""
-    for r in range(len(y)):
-        row = y[r]
-        if len(b):
-            for k in range(len(row)):
-                row[k] += b[k]
-        activate(row, code)
-        if len(scale):
-            for k in range(len(row)):
-                row[k] = row[k] * scale[k] + shift[k]
 
 
 @kernel

@@ -11,8 +11,8 @@ weights meet 25 inputs. The transpose reads y[2t] = d[t] w0 + d[t-1] w2 and y[2t
 import numpy as np
 
 from .. import cpu
-from ..cpu import inlined, kernel, product, ready, run
-from .activation_cpu import activate
+from ..cpu import inlined, kernel, product, ready, run, span
+from .activation_cpu import finish
 
 BLOCK = 32                                  # tiles a block: enough rows for BLAS, few enough for the L2 cache
 
@@ -86,11 +86,12 @@ def _convolve(start, stop, scratch, x, w, y, g, b, code, scale, shift):
     for t in range(n):
         tx, rest = (start + t) % across, (start + t) // across
         ty, image = rest % down, rest // down
+        wide = min(2, g.ow - 2 * tx)
         for i in range(min(2, g.oh - 2 * ty)):
-            for j in range(min(2, g.ow - 2 * tx)):
-                out = y[image, 2 * ty + i, 2 * tx + j]
-                _sum3(m[5 * i + 3 * j, t], m[5 * i + 1 + 3 * j, t], m[5 * i + 2, t], out, b)
-                _after(out, code, scale, shift)
+            out = y[image, 2 * ty + i, 2 * tx:2 * tx + wide]
+            for j in range(wide):
+                _sum3(m[5 * i + 3 * j, t], m[5 * i + 1 + 3 * j, t], m[5 * i + 2, t], out[j])
+            finish(out, b, code, scale, shift)
 
 
 @inlined
@@ -102,29 +103,18 @@ def _meet(m0, m1, m2, m3, m4, y0, y1):
 
 
 @inlined
-def _sum3(p, q, r, out, b):
-    if len(b):
-        for k in range(len(out)):
-            out[k] = p[k] + q[k] + r[k] + b[k]
-    else:
-        for k in range(len(out)):
-            out[k] = p[k] + q[k] + r[k]
-
-
-@inlined
-def _after(out, code, scale, shift):
-    activate(out, code)
-    if len(scale):
-        for k in range(len(out)):
-            out[k] = out[k] * scale[k] + shift[k]
+def _sum3(p, q, r, out):
+    for k in range(len(out)):
+        out[k] = p[k] + q[k] + r[k]
 
 
 @kernel
 def _see(start, n, x, g, v, rows):
     """v[5 i + j] = (x0 - x2, x1, x2, x4 - x2, x3) down (i) and along the row (j), for each tile."""
     c = x.shape[3]
+    edge = np.empty((5, c), np.float32)
     for t in range(n):
-        _along(start + t, x, g, rows[:, :, t])
+        _along(start + t, x, g, rows[:, :, t], edge)
     flat, out = rows.reshape(5, 5, n * c), v.reshape(5, 5, n * c)
     for s in range(5):
         _differences(flat[0, s], flat[1, s], flat[2, s], flat[3, s], flat[4, s],
@@ -132,21 +122,19 @@ def _see(start, n, x, g, v, rows):
 
 
 @kernel
-def _along(tile, x, g, rows):
+def _along(tile, x, g, rows, edge):
     """rows[i] = (x0 - x2, x1, x2, x4 - x2, x3) of row i of the five-by-five inputs of a tile."""
     down, across = (g.oh + 1) // 2, (g.ow + 1) // 2
     tx, rest = tile % across, tile // across
     ty, image = rest % down, rest // down
-    y0, x0, width = 4 * ty - g.top, 4 * tx - g.left, x.shape[2]
-    zero = np.zeros(x.shape[3], np.float32)
+    y0, x0 = 4 * ty - g.top, 4 * tx - g.left
     for i in range(5):
         if not 0 <= y0 + i < x.shape[1]:
             rows[i] = 0
             continue
-        row, to = x[image, y0 + i], rows[i]
-        _differences(row[x0] if 0 <= x0 < width else zero, row[x0 + 1] if 0 <= x0 + 1 < width else zero,
-                     row[x0 + 2] if 0 <= x0 + 2 < width else zero, row[x0 + 3] if 0 <= x0 + 3 < width else zero,
-                     row[x0 + 4] if 0 <= x0 + 4 < width else zero, to[0], to[1], to[2], to[3], to[4])
+        seen, _ = span(x[image, y0 + i], x0, 1, edge)
+        to = rows[i]
+        _differences(seen[0], seen[1], seen[2], seen[3], seen[4], to[0], to[1], to[2], to[3], to[4])
 
 
 @inlined
@@ -227,21 +215,20 @@ def _transpose(start, stop, scratch, d, w, y, g, b, code, scale, shift):
             if not 0 <= oy < y.shape[1]:
                 continue
             u0, u1 = _terms(i)
-            for j in range(4):
-                ox = 4 * tx + j - g.left
-                if not 0 <= ox < y.shape[2]:
-                    continue
+            x0 = 4 * tx - g.left
+            low, high = max(0, -x0), min(4, y.shape[2] - x0)
+            out = y[image, oy, x0 + low:x0 + high]
+            for j in range(low, high):
                 s0, s1 = _terms(j)
-                out = y[image, oy, ox]
                 if u1 < 0 and s1 < 0:
-                    _sum1(m[5 * u0 + s0, t], out, b)
+                    _sum1(m[5 * u0 + s0, t], out[j - low])
                 elif u1 < 0:
-                    _sum2(m[5 * u0 + s0, t], m[5 * u0 + s1, t], out, b)
+                    _sum2(m[5 * u0 + s0, t], m[5 * u0 + s1, t], out[j - low])
                 elif s1 < 0:
-                    _sum2(m[5 * u0 + s0, t], m[5 * u1 + s0, t], out, b)
+                    _sum2(m[5 * u0 + s0, t], m[5 * u1 + s0, t], out[j - low])
                 else:
-                    _sum4(m[5 * u0 + s0, t], m[5 * u0 + s1, t], m[5 * u1 + s0, t], m[5 * u1 + s1, t], out, b)
-                _after(out, code, scale, shift)
+                    _sum4(m[5 * u0 + s0, t], m[5 * u0 + s1, t], m[5 * u1 + s0, t], m[5 * u1 + s1, t], out[j - low])
+            finish(out, b, code, scale, shift)
 
 
 @inlined
@@ -261,21 +248,18 @@ def _see_transposed(start, n, d, y, g, v, rows):
     """v[4 i + j] = (d[-1] - d[0], d[0], d[1] - d[0], d[1]) down (i) and along the row (j), for each tile."""
     k = d.shape[3]
     down, across = (y.shape[1] + g.top + 3) // 4, (y.shape[2] + g.left + 3) // 4
-    zero = np.zeros(k, np.float32)
+    edge = np.empty((3, k), np.float32)
     for t in range(n):
         tx, more = (start + t) % across, (start + t) // across
         ty, image = more % down, more // down
-        x0 = 2 * tx
         for r in range(3):
             iy = 2 * ty - 1 + r
             if not 0 <= iy < g.oh:
                 for s in range(4):
                     rows[4 * r + s, t] = 0
                 continue
-            row = d[image, iy]
-            _neighbours(row[x0 - 1] if 0 <= x0 - 1 < g.ow else zero, row[x0] if x0 < g.ow else zero,
-                        row[x0 + 1] if x0 + 1 < g.ow else zero,
-                        rows[4 * r, t], rows[4 * r + 1, t], rows[4 * r + 2, t], rows[4 * r + 3, t])
+            seen, _ = span(d[image, iy], 2 * tx - 1, 1, edge)
+            _neighbours(seen[0], seen[1], seen[2], rows[4 * r, t], rows[4 * r + 1, t], rows[4 * r + 2, t], rows[4 * r + 3, t])
     flat, out = rows.reshape(12, n * k), v.reshape(16, n * k)
     for s in range(4):
         _neighbours(flat[s], flat[4 + s], flat[8 + s], out[s], out[4 + s], out[8 + s], out[12 + s])
@@ -291,30 +275,18 @@ def _neighbours(before, here, after, a, x0, b, x1):
 
 
 @inlined
-def _sum1(p, out, b):
-    if len(b):
-        for k in range(len(out)):
-            out[k] = p[k] + b[k]
-    else:
-        for k in range(len(out)):
-            out[k] = p[k]
+def _sum1(p, out):
+    for k in range(len(out)):
+        out[k] = p[k]
 
 
 @inlined
-def _sum2(p, q, out, b):
-    if len(b):
-        for k in range(len(out)):
-            out[k] = p[k] + q[k] + b[k]
-    else:
-        for k in range(len(out)):
-            out[k] = p[k] + q[k]
+def _sum2(p, q, out):
+    for k in range(len(out)):
+        out[k] = p[k] + q[k]
 
 
 @inlined
-def _sum4(p, q, r, s, out, b):
-    if len(b):
-        for k in range(len(out)):
-            out[k] = p[k] + q[k] + r[k] + s[k] + b[k]
-    else:
-        for k in range(len(out)):
-            out[k] = p[k] + q[k] + r[k] + s[k]
+def _sum4(p, q, r, s, out):
+    for k in range(len(out)):
+        out[k] = p[k] + q[k] + r[k] + s[k]

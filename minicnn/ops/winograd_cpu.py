@@ -10,8 +10,8 @@ import weakref
 import numpy as np
 
 from .. import cpu
-from ..cpu import SCRATCH, inlined, kernel, product, ready, run
-from .activation_cpu import activate
+from ..cpu import SCRATCH, inlined, kernel, product, ready, run, span
+from .activation_cpu import finish
 
 BLOCK = 32                                  # tiles a block: enough rows for BLAS, few enough for the L2 cache
 _remembered = {}                            # id of constant weights -> (weak reference to them, their transform)
@@ -183,7 +183,7 @@ def _convolve(start, stop, scratch, x, u, y, g, b, code, scale, shift):
     c, k, n = u.shape[2], u.shape[3], stop - start
     v, m, rest = _regions(scratch, n, c, k)
     _see(start, x, g, v, rest[:36 * n * c].reshape(36, n, c))
-    rows, last = rest[:24 * n * k].reshape(24, n * k), rest[24 * n * k:28 * n * k].reshape(4, n, k)
+    rows, last = rest[:24 * n * k].reshape(24, n * k), rest[24 * n * k:24 * n * k + 4 * k].reshape(4, k)
     flat = m.reshape(36, n * k)
     for part in range(len(u)):
         for i in range(36):
@@ -206,7 +206,7 @@ def _regions(scratch, n, c, k):
 def _see(start, x, g, v, rows):
     """v[:, t] = B^T d B for the 6x6 inputs d of each tile: along rows tile by tile, then down for all tiles at once."""
     n, c, d = v.shape[1], v.shape[2], g.dh
-    zero = np.zeros(c, np.float32)
+    edge = np.empty((6, c), np.float32)
     for t in range(n):
         image, oy, ox = _place(start + t, g)
         y0, x0 = oy - g.top, ox - g.left
@@ -216,13 +216,8 @@ def _see(start, x, g, v, rows):
                 for s in range(6):
                     rows[i + s, t] = 0
                 continue
-            row, width = x[image, iy], x.shape[2]
-            _b(row[x0] if 0 <= x0 < width else zero,
-               row[x0 + d] if 0 <= x0 + d < width else zero,
-               row[x0 + 2 * d] if 0 <= x0 + 2 * d < width else zero,
-               row[x0 + 3 * d] if 0 <= x0 + 3 * d < width else zero,
-               row[x0 + 4 * d] if 0 <= x0 + 4 * d < width else zero,
-               row[x0 + 5 * d] if 0 <= x0 + 5 * d < width else zero,
+            seen, step = span(x[image, iy], x0, d, edge)
+            _b(seen[0], seen[step], seen[2 * step], seen[3 * step], seen[4 * step], seen[5 * step],
                rows[i, t], rows[i + 1, t], rows[i + 2, t], rows[i + 3, t], rows[i + 4, t], rows[i + 5, t])
     flat, out = rows.reshape(36, n * c), v.reshape(36, n * c)
     for s in range(6):
@@ -253,24 +248,12 @@ def _give(start, rows, y, low, g, last, b, code, scale, shift):
         for r in range(min(4, -(-(g.oh - oy) // g.dh))):
             row = rows[r]
             _a(row[0, t], row[1, t], row[2, t], row[3, t], row[4, t], row[5, t],
-               last[0, t], last[1, t], last[2, t], last[3, t])
+               last[0], last[1], last[2], last[3])
+            finish(last, b, code, scale, shift)
             for s in range(min(4, -(-(g.ow - ox) // g.dw))):
-                _finish(last[s, t], y[image, oy + r * g.dh, ox + s * g.dw, low:low + rows.shape[3]], b, code, scale, shift)
-
-
-@inlined
-def _finish(given, out, b, code, scale, shift):
-    """out = activation(given + b) * scale + shift, for the channels of one pixel."""
-    if len(b):
-        for k in range(len(out)):
-            out[k] = given[k] + b[k]
-    else:
-        for k in range(len(out)):
-            out[k] = given[k]
-    activate(out, code)
-    if len(scale):
-        for k in range(len(out)):
-            out[k] = out[k] * scale[k] + shift[k]
+                out, given = y[image, oy + r * g.dh, ox + s * g.dw, low:low + rows.shape[3]], last[s]
+                for k in range(len(out)):
+                    out[k] = given[k]
 
 
 @inlined
@@ -341,7 +324,7 @@ def _turn(start, stop, scratch, w, turned):
 def _see_outputs(start, dy, g, z, rows):
     """z[:, t] = A d A^T for the 4x4 output gradients d of each tile."""
     n, k, d = z.shape[1], z.shape[2], g.dh
-    zero = np.zeros(k, np.float32)
+    edge = np.empty((4, k), np.float32)
     for t in range(n):
         image, oy, ox = _place(start + t, g)
         for r in range(4):
@@ -349,9 +332,8 @@ def _see_outputs(start, dy, g, z, rows):
             if oy + r * d >= g.oh:
                 to[:, t] = 0
                 continue
-            row = dy[image, oy + r * d]
-            _at(row[ox], row[ox + d] if ox + d < g.ow else zero, row[ox + 2 * d] if ox + 2 * d < g.ow else zero,
-                row[ox + 3 * d] if ox + 3 * d < g.ow else zero, to[0, t], to[1, t], to[2, t], to[3, t], to[4, t], to[5, t])
+            seen, step = span(dy[image, oy + r * d], ox, d, edge)
+            _at(seen[0], seen[step], seen[2 * step], seen[3 * step], to[0, t], to[1, t], to[2, t], to[3, t], to[4, t], to[5, t])
     flat, out = rows.reshape(24, n * k), z.reshape(36, n * k)
     for s in range(6):
         _at(flat[s], flat[6 + s], flat[12 + s], flat[18 + s],
