@@ -145,18 +145,26 @@ class _OneThreadBlas:
         with self.lock:
             self.inside += 1
             if self.inside == 1:
-                self.before = [(c, c.get_num_threads()) for c in self.libraries()]
-                for c, n in self.before:
+                self.before = [(_setter(c), c.get_num_threads()) for c in self.libraries()]
+                for set_threads, n in self.before:
                     if n != 1:
-                        c.set_num_threads(1)
+                        set_threads(1)
 
     def __exit__(self, *_):
         with self.lock:
             self.inside -= 1
             if self.inside == 0:
-                for c, n in self.before:
+                for set_threads, n in self.before:
                     if n != 1:
-                        c.set_num_threads(n)
+                        set_threads(n)
+
+
+@functools.lru_cache(maxsize=None)
+def _setter(library):
+    """What sets its number of threads: OpenBLAS's own function, since threadpoolctl obeys one Python thread only."""
+    names = [f"{before}openblas_set_num_threads{after}" for before in ("scipy_", "") for after in ("", "64_", "_64")]
+    found = [getattr(library.dynlib, name) for name in names if hasattr(library.dynlib, name)]
+    return found[0] if found else library.set_num_threads
 
 
 _blas = _OneThreadBlas()
@@ -236,6 +244,13 @@ def product(a, b, out):
     rows = len(a) if rows < 4 else rows - rows % 4
     for p in range(0, len(a), rows):
         np.dot(a[p:p + rows], b, out[p:p + rows])
+
+
+@inlined
+def copy(x, y):
+    """y[:] = x, which compiles faster so."""
+    for k in range(len(y)):
+        y[k] = x[k]
 
 
 @inlined
