@@ -20,7 +20,16 @@ from threadpoolctl import ThreadpoolController
 
 # never nnan or ninf: NaN must stay visible; the default error model would keep divisions from being vectorised
 FLAGS = {"reassoc", "contract", "arcp", "nsz", "afn"}
-kernel = functools.partial(numba.njit, nogil=True, cache=True, error_model="numpy", fastmath=FLAGS)
+
+def kernel(f, inline="never"):
+    """Compile f when it is first called, and keep the code in Numba's cache."""
+    compiled = numba.njit(nogil=True, error_model="numpy", fastmath=FLAGS, inline=inline)(f)
+    try:
+        compiled.enable_caching()
+    except RuntimeError:                    # neither this folder, nor the user's, nor NUMBA_CACHE_DIR can be written to
+        pass
+    return compiled
+
 
 inlined = functools.partial(kernel, inline="always")        # for short functions: a call costs 60 ns, as much as they do
 
@@ -173,7 +182,7 @@ _blas = _OneThreadBlas()
 
 
 RECYCLED = 1 << 18                          # arrays of this many bytes and more are worth recycling
-PATIENCE = 1000                             # memory that lies idle while so many arrays are made goes back to the system
+PATIENCE = 1000                             # memory that lies idle while so many arrays are made goes back
 _idle, _idle_lock, _made = {}, threading.RLock(), 0     # size -> [(when it fell idle, memory)]; number of arrays made
 
 
@@ -280,8 +289,8 @@ def _bits_as_float(typingctx, i):
 
 @inlined
 def exp(x):
-    """e to the x: x = n log 2 + r, 2 ** n by its bits, a polynomial for r. Relative error below 4e-7 from -87.3 to 88.3;
-    0 below -88, infinity above 88.4."""
+    """e to the x: x = n log 2 + r, 2 ** n by its bits, a polynomial for r. Relative error below 4e-7 from -87.3 to
+    88.3; 0 below -88, infinity above 88.4."""
     f = np.float32
     x = f(88.7) if x > f(88.7) else (f(-88) if x < f(-88) else x)
     n = np.floor(x * f(1.44269504) + f(0.5))

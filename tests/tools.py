@@ -1,6 +1,7 @@
 """What the tests share: optional tools, backends, and the one body that tests an operator."""
 import importlib
 import os
+import threading
 from collections import namedtuple
 
 import numpy as np
@@ -29,9 +30,9 @@ def numpy_backend(dtype):
     return Backend(dtype, dtype, lambda a: a.astype(dtype if a.dtype.kind == "f" else a.dtype), np.asarray)
 
 
-FLOAT64 = numpy_backend("float64")
-FORMULA = numpy_backend("float32")._replace(name="float32-formula")     # as on a machine without Numba
-BACKENDS = [numpy_backend("float32"), FORMULA, FLOAT64]
+FLOAT32, FLOAT64 = numpy_backend("float32"), numpy_backend("float64")
+FORMULA = FLOAT32._replace(name="float32-formula")  # as on a machine without Numba
+BACKENDS = [FLOAT32, FORMULA, FLOAT64]
 TOLERANCE = {"float32": 2e-5, "float64": 1e-11}     # relative to the largest value of the output
 
 
@@ -110,3 +111,24 @@ def check(backend, f, oracle, *args, **options):
         assert (g is None) == (e is None)
         if g is not None:
             close(backend, g, e, f"gradient {i}")
+
+
+def in_threads(n, f):
+    """f(0), ..., f(n - 1), each in a thread of its own; their results, or the first exception."""
+    answers = [None] * n
+
+    def work(i):
+        try:
+            answers[i] = f(i)
+        except BaseException as e:
+            answers[i] = e
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(n)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(60)
+        assert not t.is_alive(), "a thread waits for ever"
+    for a in answers:
+        if isinstance(a, BaseException):
+            raise a
+    return answers

@@ -130,7 +130,7 @@ def _elu(start, stop, scratch, x, y, alpha):
 
 @kernel
 def _softplus(start, stop, scratch, x, y):
-    """max(x, 0) + log(1 + e) with e = exp(-|x|), as 2 * artanh(s) with s = e / (e + 2), at most 1/3: its series is short."""
+    """max(x, 0) + log(1 + e) with e = exp(-|x|), as 2 artanh(s) with s = e / (e + 2), at most 1/3: a short series."""
     x, y = x[start:stop], y[start:stop]
     f = np.float32
     for i in range(len(x)):

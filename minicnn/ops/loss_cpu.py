@@ -16,8 +16,9 @@ def square_error(a, b):
 
 
 def scaled_difference(a, b, scale):
-    y = cpu.empty(a.shape)
-    run(_scaled_difference, a.size, GRAIN, ready(a).reshape(-1), ready(b).reshape(-1), np.float32(scale), y.reshape(-1))
+    shape, a, b = a.shape, ready(a).reshape(-1), ready(b).reshape(-1)
+    y = cpu.empty(shape)
+    run(_scaled_difference, a.size, GRAIN, a, b, np.float32(scale), y.reshape(-1))
     return y
 
 

@@ -108,7 +108,7 @@ def _window_sums(start, stop, scratch, x, y, g):
 
 @kernel
 def _to_maxima(start, stop, scratch, dy, x, dx, g):
-    """dx = the sum of dy over the windows whose first maximum a pixel is, for input rows start .. stop of all images."""
+    """dx = the sum of dy over the windows whose first maximum a pixel is, for rows start .. stop of all images x."""
     height, width, channels = x.shape[1], x.shape[2], x.shape[3]
     best, where = scratch[:channels], scratch[channels:2 * channels]
     for image in range(start // height, (stop - 1) // height + 1):
