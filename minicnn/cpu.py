@@ -104,16 +104,16 @@ _scratch = _Scratch()
 
 
 def scratch(floats):
-    """This thread's scratch memory, of at least so many floats."""
+    """This thread's scratch memory: exactly so many floats, or tiles might depend on what ran before."""
     if _scratch.array.size < floats:
         _scratch.array = np.empty(floats, "float32")
-    return _scratch.array
+    return _scratch.array[:floats]
 
 
 def run(kernel, n, grain, *args, floats=SCRATCH):
     """kernel(start, stop, scratch, *args) over 0 .. n in pieces of `grain`, on all threads.
 
-    `scratch` is memory of the thread, at least `floats` float32 numbers.
+    `scratch` is memory of the thread, `floats` float32 numbers.
     """
     pieces = -(-n // grain)
 
@@ -205,13 +205,14 @@ def empty(shape):
     n = int(np.prod(shape, dtype="int64"))
     if n * 4 < RECYCLED:
         return np.empty(shape, "float32")
+    size = 1 << (n - 1).bit_length()        # 2 ** k, or 3 * 2 ** k: few sizes, so that different shapes share memory;
+    size = size * 3 // 4 if n <= size * 3 // 4 else size        # what is not touched at the end costs nothing
     with _idle_lock:
         _made += 1
-        fits = [size for size in list(_idle) if n <= size <= n + n // 8 and _idle[size]]  # a list: see _Block.__del__
-        raw = _idle[min(fits)].pop()[1] if fits else None
+        raw = _idle[size].pop()[1] if _idle.get(size) else None
         if raw is None or _made % PATIENCE == 0:
             release(PATIENCE)
-    raw = np.empty(n, "float32") if raw is None else raw
+    raw = np.empty(size, "float32") if raw is None else raw
     return np.asarray(_Block(raw, tuple(shape)))
 
 

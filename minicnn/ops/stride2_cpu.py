@@ -11,7 +11,7 @@ weights meet 25 inputs. The transpose reads y[2t] = d[t] w0 + d[t-1] w2 and y[2t
 import numpy as np
 
 from .. import cpu
-from ..cpu import inlined, kernel, product, ready, run, span
+from ..cpu import copy, inlined, kernel, product, ready, run, span
 from .activation_cpu import finish
 
 BLOCK = 32                                  # tiles a block: enough rows for BLAS, few enough for the L2 cache
@@ -81,17 +81,18 @@ def _convolve(start, stop, scratch, x, w, y, g, b, code, scale, shift):
     flat, rows = m.reshape(5, 5, n * k), scratch[:10 * n * k].reshape(2, 5, n * k)      # v is done with
     for s in range(5):
         _meet(flat[0, s], flat[1, s], flat[2, s], flat[3, s], flat[4, s], rows[0, s], rows[1, s])
+    out = rest[:4 * n * k].reshape(2, 2, n * k)
+    for i in range(2):
+        _meet(rows[i, 0], rows[i, 1], rows[i, 2], rows[i, 3], rows[i, 4], out[i, 0], out[i, 1])
+    pixels = rest[:4 * n * k].reshape(4 * n, k)
+    finish(pixels, b, code, scale, shift)
     down, across = (g.oh + 1) // 2, (g.ow + 1) // 2
-    m = scratch[:10 * n * k].reshape(10, n, k)
     for t in range(n):
-        tx, rest = (start + t) % across, (start + t) // across
-        ty, image = rest % down, rest // down
-        wide = min(2, g.ow - 2 * tx)
+        tx, more = (start + t) % across, (start + t) // across
+        ty, image = more % down, more // down
         for i in range(min(2, g.oh - 2 * ty)):
-            out = y[image, 2 * ty + i, 2 * tx:2 * tx + wide]
-            for j in range(wide):
-                _sum3(m[5 * i + 3 * j, t], m[5 * i + 1 + 3 * j, t], m[5 * i + 2, t], out[j])
-            finish(out, b, code, scale, shift)
+            for j in range(min(2, g.ow - 2 * tx)):
+                copy(pixels[(2 * i + j) * n + t], y[image, 2 * ty + i, 2 * tx + j])
 
 
 @inlined
@@ -100,12 +101,6 @@ def _meet(m0, m1, m2, m3, m4, y0, y1):
     for k in range(len(m0)):
         y0[k] = m0[k] + m1[k] + m2[k]
         y1[k] = m3[k] + m4[k] + m2[k]
-
-
-@inlined
-def _sum3(p, q, r, out):
-    for k in range(len(out)):
-        out[k] = p[k] + q[k] + r[k]
 
 
 @kernel
@@ -206,41 +201,44 @@ def _transpose(start, stop, scratch, d, w, y, g, b, code, scale, shift):
     m = rest[:25 * n * c].reshape(25, n, c)
     for i in range(25):
         product(v[_meets(i // 5) * 4 + _meets(i % 5)], w[i // 5, i % 5], m[i])
+    flat = m.reshape(5, 5, n * c)
+    for s in range(5):                                      # e0 = w2 a + (w0 + w2) x,  e1 = w0 b + (w0 + w2) x: down ...
+        _add(flat[2, s], flat[3, s])
+        _add(flat[2, s], flat[0, s])
+    for u in range(5):                                      # ... and along the row
+        if u != 2:
+            _add(flat[u, 2], flat[u, 3])
+            _add(flat[u, 2], flat[u, 0])
+            finish(m[5 * u:5 * u + 2].reshape(2 * n, c), b, code, scale, shift)
+            finish(m[5 * u + 3:5 * u + 5].reshape(2 * n, c), b, code, scale, shift)
     down, across = (y.shape[1] + g.top + 3) // 4, (y.shape[2] + g.left + 3) // 4
     for t in range(n):
         tx, more = (start + t) % across, (start + t) // across
         ty, image = more % down, more // down
         for i in range(4):
             oy = 4 * ty + i - g.top
-            if not 0 <= oy < y.shape[1]:
-                continue
-            u0, u1 = _terms(i)
-            x0 = 4 * tx - g.left
-            low, high = max(0, -x0), min(4, y.shape[2] - x0)
-            out = y[image, oy, x0 + low:x0 + high]
-            for j in range(low, high):
-                s0, s1 = _terms(j)
-                if u1 < 0 and s1 < 0:
-                    _sum1(m[5 * u0 + s0, t], out[j - low])
-                elif u1 < 0:
-                    _sum2(m[5 * u0 + s0, t], m[5 * u0 + s1, t], out[j - low])
-                elif s1 < 0:
-                    _sum2(m[5 * u0 + s0, t], m[5 * u1 + s0, t], out[j - low])
-                else:
-                    _sum4(m[5 * u0 + s0, t], m[5 * u0 + s1, t], m[5 * u1 + s0, t], m[5 * u1 + s1, t], out[j - low])
-            finish(out, b, code, scale, shift)
+            for j in range(4):
+                ox = 4 * tx + j - g.left
+                if 0 <= oy < y.shape[1] and 0 <= ox < y.shape[2]:
+                    copy(m[5 * _holds(i) + _holds(j), t], y[image, oy, ox])
+
+
+@inlined
+def _holds(i):
+    """Which product holds pixel i of four: e0, o0, e1, o1."""
+    return 3 if i == 0 else 1 if i == 1 else 0 if i == 2 else 4
+
+
+@inlined
+def _add(x, y):
+    for k in range(len(y)):
+        y[k] += x[k]
 
 
 @inlined
 def _meets(i):
     """Which of (d1 - d0, d0's ..., see _see_transposed) the weight number i of (w0, w1, w0 + w2, w2, w1) meets."""
     return 2 if i == 0 else 1 if i == 1 or i == 2 else 0 if i == 3 else 3
-
-
-@inlined
-def _terms(i):
-    """The numbers of the weights whose products make pixel i of 4: e0 = w2 a + (w0 + w2) x, o0, e1 = w0 b + ..., o1."""
-    return (3, 2) if i == 0 else (1, -1) if i == 1 else (0, 2) if i == 2 else (4, -1)
 
 
 @kernel
@@ -272,21 +270,3 @@ def _neighbours(before, here, after, a, x0, b, x1):
         x0[k] = here[k]
         b[k] = after[k] - here[k]
         x1[k] = after[k]
-
-
-@inlined
-def _sum1(p, out):
-    for k in range(len(out)):
-        out[k] = p[k]
-
-
-@inlined
-def _sum2(p, q, out):
-    for k in range(len(out)):
-        out[k] = p[k] + q[k]
-
-
-@inlined
-def _sum4(p, q, r, s, out):
-    for k in range(len(out)):
-        out[k] = p[k] + q[k] + r[k] + s[k]

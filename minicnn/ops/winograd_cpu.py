@@ -10,7 +10,7 @@ import weakref
 import numpy as np
 
 from .. import cpu
-from ..cpu import SCRATCH, inlined, kernel, product, ready, run, span
+from ..cpu import SCRATCH, copy, inlined, kernel, product, ready, run, span
 from .activation_cpu import finish
 
 BLOCK = 32                                  # tiles a block: enough rows for BLAS, few enough for the L2 cache
@@ -155,9 +155,10 @@ def _gather_weights(start, stop, scratch, parts, dw):
     total, rows = scratch[:36 * k].reshape(36, k), scratch[36 * k:54 * k].reshape(18, k)
     for c in range(start, stop):
         for i in range(36):
-            total[i] = parts[0, i, c]
+            copy(parts[0, i, c], total[i])
             for p in range(1, len(parts)):
-                total[i] += parts[p, i, c]
+                for j in range(k):
+                    total[i, j] += parts[p, i, c, j]
         for s in range(6):
             _gt(total[s], total[6 + s], total[12 + s], total[18 + s], total[24 + s], total[30 + s],
                 rows[s], rows[6 + s], rows[12 + s])
@@ -183,16 +184,20 @@ def _convolve(start, stop, scratch, x, u, y, g, b, code, scale, shift):
     c, k, n = u.shape[2], u.shape[3], stop - start
     v, m, rest = _regions(scratch, n, c, k)
     _see(start, x, g, v, rest[:36 * n * c].reshape(36, n, c))
-    rows, last = rest[:24 * n * k].reshape(24, n * k), rest[24 * n * k:24 * n * k + 4 * k].reshape(4, k)
-    flat = m.reshape(36, n * k)
+    rows, out = rest[:24 * n * k].reshape(4, 6, n * k), m[:16].reshape(4, 4, n * k)
+    flat, pixels = m.reshape(36, n * k), m[:16].reshape(16 * n, k)
     for part in range(len(u)):
         for i in range(36):
             product(v[i], u[part, i], m[i])
         for s in range(6):
             _a(flat[s], flat[6 + s], flat[12 + s], flat[18 + s], flat[24 + s], flat[30 + s],
-               rows[s], rows[6 + s], rows[12 + s], rows[18 + s])
+               rows[0, s], rows[1, s], rows[2, s], rows[3, s])
+        for r in range(4):
+            _a(rows[r, 0], rows[r, 1], rows[r, 2], rows[r, 3], rows[r, 4], rows[r, 5],
+               out[r, 0], out[r, 1], out[r, 2], out[r, 3])
         low, high = part * k, (part + 1) * k
-        _give(start, rows.reshape(4, 6, n, k), y, low, g, last, b[low:high], code, scale[low:high], shift[low:high])
+        finish(pixels, b[low:high], code, scale[low:high], shift[low:high])
+        _give(start, n, pixels, y[:, :, :, low:high], g)
 
 
 @kernel
@@ -241,19 +246,13 @@ def _b(d0, d1, d2, d3, d4, d5, e0, e1, e2, e3, e4, e5):
 
 
 @kernel
-def _give(start, rows, y, low, g, last, b, code, scale, shift):
-    """The 4x4 outputs of each tile from A^T m, which is (4, 6, tiles, k); then what comes after."""
-    for t in range(rows.shape[2]):
+def _give(start, n, pixels, y, g):
+    """Each tile's 4x4 pixels, which are (4, 4, tiles, k), to their places in y."""
+    for t in range(n):
         image, oy, ox = _place(start + t, g)
         for r in range(min(4, -(-(g.oh - oy) // g.dh))):
-            row = rows[r]
-            _a(row[0, t], row[1, t], row[2, t], row[3, t], row[4, t], row[5, t],
-               last[0], last[1], last[2], last[3])
-            finish(last, b, code, scale, shift)
             for s in range(min(4, -(-(g.ow - ox) // g.dw))):
-                out, given = y[image, oy + r * g.dh, ox + s * g.dw, low:low + rows.shape[3]], last[s]
-                for k in range(len(out)):
-                    out[k] = given[k]
+                copy(pixels[(4 * r + s) * n + t], y[image, oy + r * g.dh, ox + s * g.dw])
 
 
 @inlined
@@ -291,8 +290,9 @@ def _see_both(start, stop, scratch, x, dy, g, v, z):
     here_v, here_z, rest = _regions(scratch, stop - start, x.shape[3], dy.shape[3])
     _see_pair(start, x, dy, g, here_v, here_z, rest)
     for i in range(36):
-        v[i, start:stop] = here_v[i]
-        z[i, start:stop] = here_z[i]
+        for t in range(stop - start):
+            copy(here_v[i, t], v[i, start + t])
+            copy(here_z[i, t], z[i, start + t])
 
 
 @kernel
