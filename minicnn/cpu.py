@@ -21,12 +21,13 @@ from threadpoolctl import ThreadpoolController
 # never nnan or ninf: NaN must stay visible; the default error model would keep divisions from being vectorised
 FLAGS = {"reassoc", "contract", "arcp", "nsz", "afn"}
 
+
 def kernel(f, inline="never"):
     """Compile f when it is first called, and keep the code in Numba's cache."""
     compiled = numba.njit(nogil=True, error_model="numpy", fastmath=FLAGS, inline=inline)(f)
     try:
         compiled.enable_caching()
-    except RuntimeError:                    # neither this folder, nor the user's, nor NUMBA_CACHE_DIR can be written to
+    except RuntimeError:                    # no folder can be written to, neither this one nor the user's
         pass
     return compiled
 

@@ -61,10 +61,12 @@ def test_run_uses_as_many_threads_as_asked(monkeypatch):
 
     def kernel(start, stop, scratch):
         together.wait()
-        assert scratch.size >= 5000000
+        assert scratch.size == 5000000
         scratches.add(scratch.ctypes.data)
     cpu.run(kernel, 4, 1, floats=5000000)
     assert len(scratches) == 4
+    cpu.run(lambda start, stop, scratch: scratches.add(scratch.size), 1, 1)
+    assert cpu.SCRATCH in scratches, "tiles must not depend on what ran before"
 
 
 @pytest.mark.parametrize("threads", ["1", "3"])

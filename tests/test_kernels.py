@@ -18,7 +18,7 @@ device = importlib.import_module("minicnn.device")      # mc.device is the class
 WINOGRAD = 1e-4
 
 Case = namedtuple("Case", "name f arrays kernels tolerance operator")
-Case.__doc__ = "f(*arrays), differentiable if it is an operator; the kernels it must take; relative tolerance in float32."
+Case.__doc__ = "f(*arrays), differentiable if an operator; kernels it must take; relative tolerance in float32."
 
 
 def case(name, f, arrays, kernels, tolerance=2e-5, operator=True):
@@ -85,6 +85,7 @@ CASES = [
     conv("conv 128-313 1x1", (2, 33, 31, 128), (1, 1, 128, 313)),
     conv("conv 64-2", (2, 33, 31, 64), (3, 3, 64, 2), padding=1),
     conv("conv 20-50 5x5 dilated", (2, 33, 31, 20), (5, 5, 20, 50), padding=2, dilation=2),
+    conv("conv 1500-8 5x5", (1, 7, 6, 1500), (5, 5, 1500, 8), padding=2),
     deconv("deconv 105-90 stride 2", (2, 17, 15, 105), (3, 3, 90, 105), padding="same", stride=2),
     deconv("deconv 256-128 4x4 stride 2", (2, 17, 15, 256), (4, 4, 128, 256), padding=1, stride=2),
     deconv("deconv 75-2 stride 2", (2, 33, 31, 75), (3, 3, 2, 75), padding="same", stride=2),

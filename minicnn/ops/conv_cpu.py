@@ -35,7 +35,8 @@ def conv4_then(w, x, b, activation, scale, shift, g, groups):
     if _pointwise(g):
         run(_pointwise_rows, n, _grain(n, c, k), x.reshape(n, c), w.reshape(c, k), y.reshape(n, k), *after)
     else:
-        run(_gathered_rows, n, _grain(n, kh * kw * c, k), x, w.reshape(-1, k), y, g, *after)
+        inner = kh * kw * c
+        run(_gathered_rows, n, _grain(n, inner, k), x, w.reshape(-1, k), y, g, *after, floats=_floats(inner))
     return y
 
 
@@ -53,7 +54,7 @@ def conv4w(shape, x, dy, g, groups):
     grain = -(-n // pieces)
     parts = cpu.empty((pieces, kh * kw * c, k))
     parts[-(-n // grain):] = 0
-    run(_weight_parts, n, grain, x, dy.reshape(n, k), parts, g, grain)
+    run(_weight_parts, n, grain, x, dy.reshape(n, k), parts, g, grain, floats=_floats(kh * kw * c))
     return parts.sum(axis=0).reshape(shape)
 
 
@@ -105,6 +106,11 @@ def _grain(n, inner, k):
 def tile_rows(inner):
     """Rows of a tile whose rows hold `inner` floats."""
     return max(32, min(512, TILE // inner, SCRATCH // inner))
+
+
+def _floats(inner):
+    """The scratch memory that such a tile needs: 32 rows at least."""
+    return max(SCRATCH, 32 * inner)
 
 
 # ------------------------------------------------------------------ kernels
