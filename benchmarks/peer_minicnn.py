@@ -1,4 +1,4 @@
-"""minicnn as a peer of the others. Each method gives (step, outputs): what is timed, and its result as NumPy arrays."""
+"""minicnn as a peer. Each method gives (step, outputs): what is timed, and how its result becomes NumPy arrays."""
 import os
 
 import numpy as np

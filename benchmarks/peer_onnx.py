@@ -85,7 +85,8 @@ def _translated(layer):
         return "BatchNormalization", [scale, shift, layer.moments.mean, layer.moments.var], {"epsilon": layer.eps}
     if isinstance(layer, mc.Upsample):
         scales = np.array([1, 1, layer.scale, layer.scale], "float32")
-        return "Resize", [np.zeros(0, "float32"), scales], {"mode": {"bilinear": "linear"}.get(layer.mode, layer.mode)}
+        mode = "linear" if layer.mode == "bilinear" else layer.mode
+        return "Resize", [np.zeros(0, "float32"), scales], {"mode": mode}
     if isinstance(layer, Scale):
         return "Mul", [np.array(layer.factor, "float32")], {}
     if layer is mc.softmax:

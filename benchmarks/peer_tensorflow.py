@@ -87,7 +87,7 @@ def _translated(layer):
 
 
 def _convolution(layer):
-    """A conv or deconv; Keras's "same" is minicnn's, and the other paddings here are those of "same" or of a border."""
+    """A conv or deconv; Keras's "same" is minicnn's, other paddings here equal it or are a border of zeros."""
     kh, kw, a, b = layer.w.shape
     options = {"strides": layer.stride, "dilation_rate": layer.dilation, "padding": "same",
                "use_bias": layer.b is not None}

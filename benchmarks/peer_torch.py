@@ -1,8 +1,8 @@
 """PyTorch as a peer: eager, with either memory format, or compiled.
 
-padding="same" with stride 2 puts its one row at the bottom, PyTorch's padding=1 at the top. Padding by hand or cropping
-would slow PyTorch down (20 % of a training step), so such a model gets mirrored images and mirrored weights instead:
-outside of what is timed, and the same function.
+padding="same" with stride 2 puts its one row at the bottom, PyTorch's padding=1 at the top. Padding by hand or
+cropping would slow PyTorch down (20 % of a training step), so such a model gets mirrored images and mirrored weights
+instead: the same function, and nothing of it is timed.
 """
 import numpy as np
 import torch

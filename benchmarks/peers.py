@@ -34,9 +34,9 @@ class Process:
     def __init__(self, name, python, folder, threads):
         env = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
         with open(Path(folder, name + ".log"), "w") as log:
-            self.popen = subprocess.Popen([python, "-m", "benchmarks.worker", name, str(folder), str(threads)],
-                                          cwd=ROOT, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-                                          universal_newlines=True)
+            command = [python, "-m", "benchmarks.worker", name, str(folder), str(threads)]
+            self.popen = subprocess.Popen(command, cwd=ROOT, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                          stderr=log, universal_newlines=True)
         self.name, self.log = name, Path(folder, name + ".log")
         try:
             self.can = self.answer()
@@ -92,10 +92,14 @@ def difference(ours, theirs):
 
 
 def agreement(running, folder, name):
-    """{peer: its largest differences from minicnn}, or the error that it met; peers that lack this work are left out."""
+    """{peer: its largest differences from minicnn, or the error that it met}, without peers that lack this work."""
+    try:
+        running["minicnn"].ask("check", name, Path(folder, "minicnn.npz"))
+    except PeerError as e:
+        raise SystemExit(f"minicnn cannot do {name}: {e}")
     found = {}
     for peer, process in running.items():
-        if WORKS[name].kind not in process.can["kinds"]:
+        if peer == "minicnn" or WORKS[name].kind not in process.can["kinds"]:
             continue
         file = Path(folder, f"{peer}.npz")
         try:
@@ -126,9 +130,6 @@ def measure(running, folder, name, rounds, seconds):
     np.savez(Path(folder, name + ".npz"), **data(WORKS[name]))
     result = {"title": WORKS[name].title, "date": report.now(), "rounds": rounds, "load": [os.getloadavg()[0]]}
     peers = agreement(running, folder, name)
-    if "error" in peers["minicnn"]:
-        raise SystemExit(f"minicnn cannot do {name}: {peers['minicnn']['error']}")
-    del peers["minicnn"]
     able = [peer for peer, found in peers.items() if "error" not in found]
     times = race(running, able or ["minicnn"], name, rounds, seconds)
     for peer in able:
@@ -191,8 +192,9 @@ def arguments(argv):
 def main(argv=None):
     given = arguments(argv)
     result, failed = report.new(given.threads), []
-    if os.getloadavg()[0] > 0.3:
-        print(f"the machine is busy (load {os.getloadavg()[0]:.1f}): these times will not be worth keeping", flush=True)
+    load = os.getloadavg()[0]
+    if load > 0.3:
+        print(f"the machine is busy (load {load:.1f}): these times will not be worth keeping", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         running, result["missing"] = start(["minicnn", *given.names], given.pythons, folder, given.threads)
         if "minicnn" in result["missing"]:

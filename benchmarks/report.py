@@ -16,7 +16,8 @@ def now():
 
 def cpu_name():
     try:
-        return re.search(r"^(?:model name|Model)\s*:\s*(.*)", Path("/proc/cpuinfo").read_text(), re.M).group(1).strip()
+        lines = Path("/proc/cpuinfo").read_text()
+        return re.search(r"^(?:model name|Model)\s*:\s*(.*)", lines, re.M).group(1).strip()
     except (OSError, AttributeError):
         return platform.processor() or platform.machine()
 
@@ -30,7 +31,7 @@ def new(threads):
 
 
 def summary(pairs):
-    """Of [(minicnn's seconds, the peer's) in each round]: the peer's median, and how many times faster minicnn was."""
+    """Of [(minicnn's seconds, the peer's) in each round]: the peer's median, and how much faster minicnn was."""
     ratios = [theirs / ours for ours, theirs in pairs]
     return {"seconds": median(theirs for _, theirs in pairs), "times": pairs,
             "ratio": {"min": min(ratios), "median": median(ratios), "max": max(ratios)}}
@@ -40,11 +41,13 @@ def lines(name, work):
     """A work's results for the terminal."""
     yield f"{name}: minicnn {work['minicnn_s'] * 1e3:.1f} ms"
     for peer, found in work["peers"].items():
-        yield f"  {peer:20} " + (found["error"] if "error" in found else
-                                 f"{cell(found)}, largest difference {found['max_abs_difference']:.1e}")
+        off = f", largest difference {found['max_abs_difference']:.1e}" if "max_abs_difference" in found else ""
+        yield f"  {peer:20} {cell(found)}{off}"
 
 
 def cell(found):
+    if "error" in found:
+        return "failed: " + found["error"].replace("|", "/").splitlines()[0]
     r = found["ratio"]
     return f"{found['seconds'] * 1e3:.1f} ms, {r['median']:.2f}x ({r['min']:.2f} to {r['max']:.2f})"
 
@@ -55,15 +58,15 @@ def markdown(result):
     peers = sorted({p for work in result["works"].values() for p in work["peers"]})
     versions = {p: found["version"] for work in result["works"].values() for p, found in work["peers"].items()
                 if "version" in found}
+    versions.update(Python=m["python"], NumPy=m["numpy"])
     out = [f"# minicnn and its peers on {m['cpu']}", "",
-           f"{m['cores']} cores, {result['threads']} threads each, {m['system']}, Python {m['python']}, NumPy {m['numpy']}, "
-           + ", ".join(f"{p} {v}" for p, v in sorted(versions.items())) + ". Float32.", "",
+           f"{m['cores']} cores, {result['threads']} threads each, {m['system']}, float32, "
+           + ", ".join(f"{p} {v}" for p, v in sorted(versions.items())) + ".", "",
            "Medians; `1.50x (1.45 to 1.60)`: minicnn was 1.5 times faster, over all rounds 1.45 to 1.6.", "",
            "| work | minicnn | " + " | ".join(peers) + " | load before, after | date |",
            "|---" * (len(peers) + 4) + "|"]
     for work in result["works"].values():
-        cells = ["-" if p not in work["peers"] else "failed" if "error" in work["peers"][p] else cell(work["peers"][p])
-                 for p in peers]
+        cells = [cell(work["peers"][p]) if p in work["peers"] else "-" for p in peers]
         out.append(f"| {work['title']} | {work['minicnn_s'] * 1e3:.1f} ms | " + " | ".join(cells)
                    + f" | {work['load'][0]:.1f}, {work['load'][1]:.1f} | {work['date']} |")
     if result["memory_mb"]:

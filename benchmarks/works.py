@@ -1,4 +1,4 @@
-"""What peers are timed on: each Work names a kind, which is a method of every peer that can do it, and makes its data."""
+"""What peers are timed on: each Work names a kind, which is a method of every peer that can do it."""
 from collections import namedtuple
 
 import numpy as np
@@ -15,7 +15,8 @@ Work.__doc__ = """kind: the peers' method. sizes: what the arrays are made from.
     gradients(w, x, dy, dilation)   of that convolution, for w and x
 """
 
-CONVS = [(64, 128, 1), (64, 256, 1), (128, 64, 1), (256, 32, 1), (512, 32, 1), (512, 32, 2)]      # channels, pixels, dilation
+# channels, pixels, dilation
+CONVS = [(64, 128, 1), (64, 256, 1), (128, 64, 1), (256, 32, 1), (512, 32, 1), (512, 32, 2)]
 
 
 def _works():
