@@ -2,7 +2,7 @@
 import numpy as np
 
 from .. import cpu
-from ..cpu import kernel, ready, run
+from ..cpu import inlined, kernel, ready, run
 
 GRAIN, BLOCK = 1 << 16, 1 << 10             # floats a piece, and floats of which float32 keeps the sum
 LANES = 16                                  # maxima taken side by side: one alone would not be vectorised
@@ -93,7 +93,7 @@ def _scaled_difference(start, stop, scratch, a, b, scale, y):
 # ------------------------------------------------------------------ kernels of rows
 
 
-@kernel
+@inlined
 def _exponentials(row, lanes, e):
     """e = exp(row - top); returns top, the row's maximum (0 where that is infinite), and the sum of e."""
     lanes[:] = -np.inf

@@ -6,7 +6,7 @@ adds only there, so no two threads meet, and every pixel receives in the order o
 import numpy as np
 
 from .. import cpu
-from ..cpu import kernel, ready, run
+from ..cpu import inlined, kernel, ready, run
 from .shapes import Window
 
 GRAIN = 1 << 15                             # floats a piece, about
@@ -170,7 +170,7 @@ def _to_windows(start, stop, scratch, y, x, g):
                                 out[c] += given[c]
 
 
-@kernel
+@inlined
 def _reaching(low, high, g):
     """The range of output rows whose windows reach the input rows low .. high."""
     return max(0, -((g.kh - 1 - g.top - low) // g.sh)), min(g.oh, (high - 1 + g.top) // g.sh + 1)
@@ -189,7 +189,7 @@ def _repeated(start, stop, scratch, x, y, down, across):
                     out[c] = pixel[c]
 
 
-@kernel
+@inlined
 def _between(o, scale, n):
     """The two of n pixels between which the enlarged pixel o lies, and how far it is from the first."""
     at = min(max((o + 0.5) / scale - 0.5, 0.0), n - 1.0)
@@ -212,7 +212,7 @@ def _blended(start, stop, scratch, x, y, down, across):
             _blend(pixels[low], pixels[high], f, y[image, oy, ox])
 
 
-@kernel
+@inlined
 def _blend(a, b, f, out):
     """out = a * (1 - f) + b * f"""
     for k in range(len(out)):
@@ -241,7 +241,7 @@ def _unblended(start, stop, scratch, dy, dx, down, across):
             _add_times(pixels[ox], f, dx[image, iy, high])
 
 
-@kernel
+@inlined
 def _add_times(given, f, out):
     """out += given * f"""
     for k in range(len(out)):
