@@ -68,7 +68,7 @@ def conv4x_then(w, shape, dy, b, activation, scale, shift, g, groups):
     after = _after(b, activation, scale, shift)
     if winograd_cpu.suits(w.shape, g):
         return winograd_cpu.conv4x(w, shape, ready(dy), g, after)
-    if stride2_cpu.suits(w.shape, g):
+    if stride2_cpu.suits(w.shape, g, transposed=True):
         return stride2_cpu.conv4x(w, shape, ready(dy), g, after)
     w, dy = ready(w), ready(dy)
     kh, kw, c, k = w.shape

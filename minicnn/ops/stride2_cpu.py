@@ -17,10 +17,10 @@ from .activation_cpu import finish
 BLOCK = 32                                  # tiles a block: enough rows for BLAS, few enough for the L2 cache
 
 
-def suits(shape, g):
+def suits(shape, g, transposed=False):
     """Is this a convolution for this file? With few channels the transforms cost more than they save."""
     kh, kw, c, k = shape
-    return kh == kw == 3 and g.sh == g.sw == 2 and g.dh == g.dw == 1 and min(c, k) >= 16
+    return kh == kw == 3 and g.sh == g.sw == 2 and g.dh == g.dw == 1 and c >= 16 and (k >= 16 or transposed)
 
 
 def conv4(w, x, g, after):
