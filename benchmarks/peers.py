@@ -128,7 +128,10 @@ def race(running, peers, name, rounds, seconds):
 def measure(running, folder, name, rounds, seconds):
     """Everything about one work, as it goes into the JSON file."""
     np.savez(Path(folder, name + ".npz"), **data(WORKS[name]))
-    result = {"title": WORKS[name].title, "date": report.now(), "rounds": rounds, "load": [os.getloadavg()[0]]}
+    result = {"title": WORKS[name].title, "date": report.now(), "rounds": rounds}
+    before = report.busy()
+    if (before or 0) > 0.1:
+        print(f"other programs keep {before} cores busy: the next times are not worth keeping", flush=True)
     peers = agreement(running, folder, name)
     able = [peer for peer, found in peers.items() if "error" not in found]
     times = race(running, able or ["minicnn"], name, rounds, seconds)
@@ -137,7 +140,7 @@ def measure(running, folder, name, rounds, seconds):
     ours = [ours for pairs in times.values() for ours, _ in pairs]
     Path(folder, name + ".npz").unlink()
     return {**result, "minicnn_s": median(ours), "peers": peers,
-            "load": result["load"] + [os.getloadavg()[0]]}
+            "busy": [before, report.busy()]}
 
 
 def memory(names, pythons, folder, threads, steps=3):
@@ -192,9 +195,6 @@ def arguments(argv):
 def main(argv=None):
     given = arguments(argv)
     result, failed = report.new(given.threads), []
-    load = os.getloadavg()[0]
-    if load > 0.3:
-        print(f"the machine is busy (load {load:.1f}): these times will not be worth keeping", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         running, result["missing"] = start(["minicnn", *given.names], given.pythons, folder, given.threads)
         if "minicnn" in result["missing"]:
@@ -213,6 +213,7 @@ def main(argv=None):
         finally:
             for process in running.values():
                 process.close()
+    result["load"].append(os.getloadavg()[0])
     if not given.quick:
         print("written:", *report.write(given.out, result))
     return "; ".join(failed) or None

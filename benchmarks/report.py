@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import re
+import time
 from pathlib import Path
 from statistics import median
 
@@ -22,12 +23,26 @@ def cpu_name():
         return platform.processor() or platform.machine()
 
 
+def busy(seconds=1.0):
+    """How many cores the machine's other programs keep busy, while ours sleep; None where the system does not say."""
+    def jiffies():
+        user, nice, system, idle, iowait, *rest = map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:])
+        return idle + iowait, user + nice + system + idle + iowait + sum(rest[:3])
+    try:
+        idle, total = jiffies()
+        time.sleep(seconds)
+        idle, total = jiffies()[0] - idle, jiffies()[1] - total
+        return round((1 - idle / total) * os.cpu_count(), 2)
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
 def new(threads):
     """A result without any work in it yet."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     machine = {"cpu": cpu_name(), "cores": cores, "system": f"{platform.system()} {platform.machine()}",
                "python": platform.python_version(), "numpy": np.__version__}
-    return {"machine": machine, "threads": threads, "works": {}, "memory_mb": {}, "missing": {}}
+    return {"machine": machine, "threads": threads, "load": [os.getloadavg()[0]], "works": {}, "memory_mb": {}, "missing": {}}
 
 
 def summary(pairs):
@@ -61,14 +76,15 @@ def markdown(result):
     versions.update(Python=m["python"], NumPy=m["numpy"])
     out = [f"# minicnn and its peers on {m['cpu']}", "",
            f"{m['cores']} cores, {result['threads']} threads each, {m['system']}, float32, "
-           + ", ".join(f"{p} {v}" for p, v in sorted(versions.items())) + ".", "",
+           + ", ".join(f"{p} {v}" for p, v in sorted(versions.items())) + ". "
+           f"Load average before and after the last run: {result['load'][0]:.1f}, {result['load'][-1]:.1f}.", "",
            "Medians; `1.50x (1.45 to 1.60)`: minicnn was 1.5 times faster, over all rounds 1.45 to 1.6.", "",
-           "| work | minicnn | " + " | ".join(peers) + " | load before, after | date |",
+           "| work | minicnn | " + " | ".join(peers) + " | cores busy elsewhere, before and after | date |",
            "|---" * (len(peers) + 4) + "|"]
     for work in result["works"].values():
         cells = [cell(work["peers"][p]) if p in work["peers"] else "-" for p in peers]
         out.append(f"| {work['title']} | {work['minicnn_s'] * 1e3:.1f} ms | " + " | ".join(cells)
-                   + f" | {work['load'][0]:.1f}, {work['load'][1]:.1f} | {work['date']} |")
+                   + f" | {work['busy'][0]}, {work['busy'][1]} | {work['date']} |")
     if result["memory_mb"]:
         out += ["", "Peak memory of a process that does three `jetson` training steps, batch 8: "
                 + ", ".join(f"{k} {v:.0f} MB" for k, v in result["memory_mb"].items()) + "."]

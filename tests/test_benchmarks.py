@@ -1,4 +1,5 @@
 """The benchmarks' models are those of the papers, and what they report is computed right."""
+import os
 import sys
 
 import numpy as np
@@ -35,6 +36,11 @@ def test_weights_travel_through_files():
 def test_summary_has_ratios_of_neighbours_in_time():
     found = report.summary([(1.0, 2.0), (2.0, 3.0), (1.0, 4.0)])
     assert found["seconds"] == 3.0 and found["ratio"] == {"min": 1.5, "median": 2.0, "max": 4.0}
+
+
+def test_busy_counts_cores():
+    cores = report.busy(seconds=0.2)
+    assert cores is None or 0 <= cores <= os.cpu_count()
 
 
 def test_race_alternates():
@@ -77,7 +83,7 @@ def result(work, peer):
     made = report.new(threads=2)
     found = {peer: {"version": "1", "max_abs_difference": 0.0, **report.summary([(1.0, 2.0)])},
              "broken": {"error": "off by a lot"}}
-    made["works"][work] = {"title": work, "date": report.now(), "minicnn_s": 1.0, "load": [0, 0], "peers": found}
+    made["works"][work] = {"title": work, "date": report.now(), "minicnn_s": 1.0, "busy": [0, None], "peers": found}
     return made
 
 
