@@ -92,8 +92,8 @@ def test_the_recipe_for_an_operator_works(tmp_path):
 
     command, = blocks(recipe, "sh")
     command = [sys.executable, *command.split()[1:], "-q", "-p", "no:cacheprovider"]
-    assert "15 passed" in run(*command, cwd=tmp_path, MINICNN_NUMBA="1", PYTHONPATH=str(tmp_path))
-    assert "15 passed" in run(*command, cwd=tmp_path, MINICNN_NUMBA="0", PYTHONPATH=str(tmp_path))
+    assert "21 passed" in run(*command, cwd=tmp_path, MINICNN_NUMBA="1", PYTHONPATH=str(tmp_path))
+    assert "21 passed" in run(*command, cwd=tmp_path, MINICNN_NUMBA="0", PYTHONPATH=str(tmp_path))
     ask = ("import sys, numpy, minicnn; minicnn.swish(numpy.ones(3, 'float32')); "
            "print('minicnn.ops.swish_cpu' in sys.modules)")
     assert run(sys.executable, "-c", ask, cwd=tmp_path, MINICNN_NUMBA="1").strip() == "True"
