@@ -42,7 +42,8 @@ def new(threads):
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     machine = {"cpu": cpu_name(), "cores": cores, "system": f"{platform.system()} {platform.machine()}",
                "python": platform.python_version(), "numpy": np.__version__}
-    return {"machine": machine, "threads": threads, "load": [os.getloadavg()[0]], "works": {}, "memory_mb": {}, "missing": {}}
+    return {"machine": machine, "threads": threads, "load": [os.getloadavg()[0]], "works": {}, "memory_mb": {},
+            "missing": {}}
 
 
 def summary(pairs):
