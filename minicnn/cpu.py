@@ -32,7 +32,7 @@ def kernel(f, inline="never"):
     return compiled
 
 
-inlined = functools.partial(kernel, inline="always")        # for short functions: a call costs 60 ns, as much as they do
+inlined = functools.partial(kernel, inline="always")        # for short functions: a call costs 60 ns, as they do
 
 # ------------------------------------------------------------------ threads
 
@@ -192,7 +192,8 @@ class _Block:
 
     def __init__(self, raw, shape):
         self.raw = raw
-        self.__array_interface__ = {"shape": shape, "typestr": "<f4", "version": 3, "data": raw.__array_interface__["data"]}
+        self.__array_interface__ = {"shape": shape, "typestr": "<f4", "version": 3,
+                                    "data": raw.__array_interface__["data"]}
 
     def __del__(self):
         if _idle is not None:               # None while Python shuts down; the garbage collector may call at any time
@@ -266,8 +267,8 @@ def copy(x, y):
 
 @inlined
 def span(row, at, step, edge):
-    """(pixels, distance) where pixels[i * distance] is row[at + i * step], or zero outside of the row (width, channels),
-    for as many pixels as `edge` has room for."""
+    """(pixels, distance) where pixels[i * distance] is row[at + i * step], or zero outside of the row
+    (width, channels), for as many pixels as `edge` has room for."""
     last = at + (len(edge) - 1) * step
     if 0 <= at and last < len(row):
         return row[at:], step

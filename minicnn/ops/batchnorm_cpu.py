@@ -4,7 +4,7 @@ import numpy as np
 from .. import cpu
 from ..cpu import kernel, ready, run
 
-BLOCK = 128                                 # rows whose mean is taken before their squares: they stay in the L1/L2 cache
+BLOCK = 128                                 # rows whose mean is taken before their squares: they stay in the cache
 GRAIN = 2048                                # rows a piece; also how partial sums are grouped, so it is fixed
 
 

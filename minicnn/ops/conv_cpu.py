@@ -97,7 +97,7 @@ def _pointwise(g):
 
 
 def _grain(n, inner, k):
-    """Output pixels a piece: whole tiles, about a million multiply-adds or more, at least some 16 pieces of large work."""
+    """Output pixels a piece: whole tiles, a million multiply-adds or more, some 16 pieces of large work."""
     tile = tile_rows(inner)
     enough = -(-(1 << 20) // (inner * k * tile)) * tile
     return max(enough, -(-n // (16 * tile)) * tile if n > 64 * tile else tile)
@@ -206,7 +206,7 @@ def _weight_parts(start, stop, scratch, x, dy, parts, g, grain):
 def _transposed_rows(start, stop, scratch, dy, w, y, g, rows, b, code, scale, shift):
     """Tiles start .. stop of the images y: `rows` output rows of one phase, that is, at distance of the stride."""
     sh, ow = g.sh, g.ow
-    height, width, c = y.shape[1], y.shape[2], y.shape[3]
+    height, c = y.shape[1], y.shape[3]
     k = dy.shape[3]
     groups = -(-(-(-height // sh)) // rows)
     for tile in range(start, stop):
@@ -228,7 +228,8 @@ def _transposed_rows(start, stop, scratch, dy, w, y, g, rows, b, code, scale, sh
             columns = scratch[:m * g.kw * c].reshape(m, g.kw * c)
             np.dot(seen, w[i].T, columns)
             for t in range(low, high):
-                _add_columns(columns[(t - low) * ow:(t - low + 1) * ow], y[image, first + t * sh], g.kw, g.sw, g.dw, g.left)
+                row = columns[(t - low) * ow:(t - low + 1) * ow]
+                _add_columns(row, y[image, first + t * sh], g.kw, g.sw, g.dw, g.left)
         for t in range(count):
             finish(y[image, first + t * sh], b, code, scale, shift)
 

@@ -116,7 +116,7 @@ def _plain(name, what, x, scores, kinds):
         got = x.dtype
     except ValueError:
         got = "a ragged list"
-    raise TypeError(f"{name} needs {what}, got {got}")
+    raise TypeError(f"{name} needs {what}, got {got}: use np.array(x).astype(...)")
 
 
 def _check_range(name, labels, scores):

@@ -11,7 +11,7 @@ weights meet 25 inputs. The transpose reads y[2t] = d[t] w0 + d[t-1] w2 and y[2t
 import numpy as np
 
 from .. import cpu
-from ..cpu import copy, inlined, kernel, product, ready, run, span
+from ..cpu import copy, inlined, kernel, product, run, span
 from .activation_cpu import finish
 
 BLOCK = 32                                  # tiles a block: enough rows for BLAS, few enough for the L2 cache
@@ -163,8 +163,8 @@ def _weight_parts(start, stop, scratch, x, dy, parts, g, grain, block):
             oy, ox = 2 * ty, 2 * tx
             a, right, under = dy[image, oy, ox], ox + 1 < g.ow, oy + 1 < g.oh
             _spread4(a, dy[image, oy, ox + 1] if right else zero, dy[image, oy + 1, ox] if under else zero,
-                     dy[image, oy + 1, ox + 1] if right and under else zero, z[0, t], z[1, t], z[2, t], z[3, t], z[4, t],
-                     z[5, t], z[6, t], z[7, t], z[8, t])
+                     dy[image, oy + 1, ox + 1] if right and under else zero,
+                     z[0, t], z[1, t], z[2, t], z[3, t], z[4, t], z[5, t], z[6, t], z[7, t], z[8, t])
         for i in range(25):
             np.dot(v[i].T, z[3 * _product(i // 5) + _product(i % 5)], here)
             part[i] += here
@@ -202,10 +202,10 @@ def _transpose(start, stop, scratch, d, w, y, g, b, code, scale, shift):
     for i in range(25):
         product(v[_meets(i // 5) * 4 + _meets(i % 5)], w[i // 5, i % 5], m[i])
     flat = m.reshape(5, 5, n * c)
-    for s in range(5):                                      # e0 = w2 a + (w0 + w2) x,  e1 = w0 b + (w0 + w2) x: down ...
+    for s in range(5):                                      # e0 = w2 a + (w0 + w2) x, e1 = w0 b + (w0 + w2) x down
         _add(flat[2, s], flat[3, s])
         _add(flat[2, s], flat[0, s])
-    for u in range(5):                                      # ... and along the row
+    for u in range(5):                                      # and along the row
         if u != 2:
             _add(flat[u, 2], flat[u, 3])
             _add(flat[u, 2], flat[u, 0])
@@ -257,7 +257,8 @@ def _see_transposed(start, n, d, y, g, v, rows):
                     rows[4 * r + s, t] = 0
                 continue
             seen, _ = span(d[image, iy], 2 * tx - 1, 1, edge)
-            _neighbours(seen[0], seen[1], seen[2], rows[4 * r, t], rows[4 * r + 1, t], rows[4 * r + 2, t], rows[4 * r + 3, t])
+            _neighbours(seen[0], seen[1], seen[2],
+                        rows[4 * r, t], rows[4 * r + 1, t], rows[4 * r + 2, t], rows[4 * r + 3, t])
     flat, out = rows.reshape(12, n * k), v.reshape(16, n * k)
     for s in range(4):
         _neighbours(flat[s], flat[4 + s], flat[8 + s], out[s], out[4 + s], out[8 + s], out[12 + s])

@@ -1,7 +1,8 @@
 """3x3 convolutions of stride 1 with 4 times fewer multiplications: Winograd's F(4x4, 3x3).
 
-Each tile of 4x4 outputs sees 6x6 inputs. Both the inputs and the weights are transformed (B, G below), 36 small matrix
-products over the channels replace 144 multiplications a channel pair by 36, and a last transform (A) gives the tile.
+Each tile of 4x4 outputs sees 6x6 inputs. Both the inputs and the weights are transformed (B, G below), 36 small
+matrix products over the channels replace 144 multiplications a channel pair by 36, and a last transform (A) gives
+the tile.
 Dilated convolutions are as many plain ones, over every dilation-th pixel. The gradient for the weights is the same
 algorithm read backwards. Relative error about 1e-5.
 """
@@ -33,7 +34,7 @@ def conv4(w, x, g, after):
 
 
 def _transformed(w):
-    """G w G^T as (parts, 36, c, k / parts), see _parts; remembered where w is read-only, that is, constant (see fuse)."""
+    """G w G^T as (parts, 36, c, k / parts), see _parts; remembered where w is read-only: constant (see fuse)."""
     known = _remembered.get(id(w))
     if known is not None and known[0]() is w:
         return known[1]
@@ -129,8 +130,8 @@ def _transform_weights(start, stop, scratch, w, u):
                    rows[0, j], rows[1, j], rows[2, j], rows[3, j], rows[4, j], rows[5, j])
             for r in range(6):
                 i = 6 * r
-                _g(rows[r, 0], rows[r, 1], rows[r, 2], to[i, c], to[i + 1, c], to[i + 2, c], to[i + 3, c], to[i + 4, c],
-                   to[i + 5, c])
+                _g(rows[r, 0], rows[r, 1], rows[r, 2],
+                   to[i, c], to[i + 1, c], to[i + 2, c], to[i + 3, c], to[i + 4, c], to[i + 5, c])
 
 
 @inlined
@@ -164,7 +165,8 @@ def _gather_weights(start, stop, scratch, parts, dw):
                 rows[s], rows[6 + s], rows[12 + s])
         for r in range(3):
             i = 6 * r
-            _gt(rows[i], rows[i + 1], rows[i + 2], rows[i + 3], rows[i + 4], rows[i + 5], dw[r, 0, c], dw[r, 1, c], dw[r, 2, c])
+            _gt(rows[i], rows[i + 1], rows[i + 2], rows[i + 3], rows[i + 4], rows[i + 5],
+                dw[r, 0, c], dw[r, 1, c], dw[r, 2, c])
 
 
 @inlined
@@ -209,7 +211,7 @@ def _regions(scratch, n, c, k):
 
 @kernel
 def _see(start, x, g, v, rows):
-    """v[:, t] = B^T d B for the 6x6 inputs d of each tile: along rows tile by tile, then down for all tiles at once."""
+    """v[:, t] = B^T d B for the 6x6 inputs d of each tile: along rows tile by tile, then down for all at once."""
     n, c, d = v.shape[1], v.shape[2], g.dh
     edge = np.empty((6, c), np.float32)
     for t in range(n):
@@ -333,7 +335,8 @@ def _see_outputs(start, dy, g, z, rows):
                 to[:, t] = 0
                 continue
             seen, step = span(dy[image, oy + r * d], ox, d, edge)
-            _at(seen[0], seen[step], seen[2 * step], seen[3 * step], to[0, t], to[1, t], to[2, t], to[3, t], to[4, t], to[5, t])
+            _at(seen[0], seen[step], seen[2 * step], seen[3 * step],
+                to[0, t], to[1, t], to[2, t], to[3, t], to[4, t], to[5, t])
     flat, out = rows.reshape(24, n * k), z.reshape(36, n * k)
     for s in range(6):
         _at(flat[s], flat[6 + s], flat[12 + s], flat[18 + s],
