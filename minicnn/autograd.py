@@ -4,113 +4,18 @@
     tape = diff(lambda x: mc.sum((w * x) ** 2), x)     # run, record, go back
     value(tape), grad(tape, w)
 
-Read from the top: what can be tracked, the tape, primitives, `diff`, and how to ask for gradients.
+`tracked.py` has what can be recorded. Here, from the top: the tape, primitives, `diff`, and how to ask for gradients.
 This file knows arrays only by `shape`, `dtype` and `+`: it runs on NumPy and CuPy alike.
 """
 import functools
 import itertools
-import threading
 from contextlib import contextmanager
 from time import perf_counter
 
 import numpy as np
 
+from .tracked import Boxed, Param, Result, Shape, Tracked, force_training, local, training, value  # noqa: F401
 from .walk import walk
-
-# ------------------------------------------------------------------ what the tape can see
-
-
-class Tracked:
-    """An array that a tape can see. Its operators (`+`, `@`, `.sum()` ...) are set by `ops.basic`."""
-
-    __slots__ = ()
-    ufuncs = {}                             # name of a NumPy ufunc -> our primitive
-    shape = property(lambda self: self.value.shape)
-    dtype = property(lambda self: self.value.dtype)
-    ndim = property(lambda self: self.value.ndim)
-    size = property(lambda self: self.value.size)
-
-    def __array_ufunc__(self, ufunc, method, *inputs, **kw):
-        primitive = self.ufuncs.get(ufunc.__name__)
-        if primitive is None or method != "__call__" or kw:
-            raise TypeError(f"np.{ufunc.__name__} is not recorded by the tape: use minicnn's operators, "
-                            "or mc.value(x) for a constant")
-        return primitive(*inputs)
-
-    def __array__(self, dtype=None, copy=None):
-        if _local.tapes:
-            raise TypeError("NumPy would take the array out of the tape and lose its gradient: "
-                            "use minicnn's operators, or mc.value(x) for a constant")
-        return np.array(self.value, dtype=dtype)
-
-    def __float__(self):
-        return float(self.value)
-
-    def __len__(self):
-        return len(self.value)
-
-    def __repr__(self):
-        return f"{type(self).__name__}({self.dtype}, {self.shape})"
-
-
-class Param(Tracked):
-    """A box for an array that is to be learned; outside `diff` it acts like the array itself.
-
-    `opt` is its own optimizer (None: `minimize` gives it one); `frozen` Params get no gradient.
-    """
-
-    __slots__ = ("value", "opt", "frozen", "__weakref__")
-
-    def __init__(self, value, opt=None):
-        if not hasattr(value, "dtype"):
-            value = np.asarray(value, dtype="float64")
-        if isinstance(value, np.generic):
-            value = np.asarray(value)               # a NumPy scalar could not be updated in place
-        if value.dtype.kind != "f":
-            raise TypeError(f"a Param needs a floating-point array, got {value.dtype}: use x.astype('float32')")
-        self.value, self.opt, self.frozen = value, opt, False
-
-    def __setitem__(self, index, new):
-        self.writable()[index] = value(new)
-
-    def writable(self):
-        """The array, to be changed in place (`p -= g`, `p[i] = v`): not while a tape records."""
-        if _local.tapes:
-            raise TypeError("a Param was overwritten inside diff, which would make its gradient wrong: "
-                            "update it after diff has returned")
-        return self.value
-
-
-class Result(Tracked):
-    """What a primitive returns while a tape records: the array, and its node on each tape.
-
-    `nodes` maps a tape's number to a Node, never to the Tape: a reference back would close a cycle,
-    and memory would then wait for the garbage collector.
-    """
-
-    __slots__ = ("value", "nodes", "born", "__weakref__")
-
-    def __init__(self, value, nodes):
-        self.value, self.nodes, self.born = value, nodes, _local.tapes[0].number
-
-    def __setitem__(self, index, new):
-        raise TypeError("an array was overwritten inside diff, which would make its gradient wrong: "
-                        "build a new one with mc.cat, mc.pad or arithmetic")
-
-
-class Shape:
-    """Stands in for an argument that a gradient formula needs nothing of but shape and dtype."""
-
-    __slots__ = ("shape", "dtype", "ndim", "size")
-
-    def __init__(self, x):
-        self.shape, self.dtype, self.ndim, self.size = x.shape, x.dtype, x.ndim, x.size
-
-
-def value(x):
-    """The plain array inside a Param or Result, the loss inside a Tape; anything else as it is."""
-    return x.value if isinstance(x, (Tracked, Tape)) else x
-
 
 # ------------------------------------------------------------------ the tape
 
@@ -144,7 +49,7 @@ class Node:
                              f"but the argument is {self.dtype} {self.shape}")
         if self.grad is None:
             self.grad = g                       # may be shared with another node: not ours to change
-        elif self.owned and not _local.tapes:
+        elif self.owned and not local.tapes:
             self.grad += g
         else:
             self.grad, self.owned = add(self.grad, g), True
@@ -154,7 +59,7 @@ class Node:
         self.parents = ()
 
 
-class Tape:
+class Tape(Boxed):
     """A record of one `diff`: `value` is the loss, `grad(tape, param)` its gradients, `print(tape)` the story."""
 
     numbers = itertools.count()
@@ -177,7 +82,7 @@ class Tape:
     def leaf(self, x):
         """A new variable of this tape with the value of x, which outer tapes still know as x."""
         leaf = Result(value(x), {})
-        for tape in _local.tapes[:-1]:
+        for tape in local.tapes[:-1]:
             node = tape.node(x)
             if node is not None:
                 leaf.nodes[tape.number] = node
@@ -192,31 +97,6 @@ class Tape:
             times = "" if n.call is None else f"{n.took * 1e3:9.3f} ms{n.back * 1e3:9.3f} ms back"
             lines.append(f"{i:4}  {what:14}{str(n.dtype):9}{str(n.shape):22}{times}")
         return "\n".join(lines)
-
-
-class _Local(threading.local):
-    """Each thread has its own stack of tapes (outermost first) and its own forced training flag."""
-
-    def __init__(self):
-        self.tapes, self.forced = [], None
-
-
-_local = _Local()
-
-
-def training():
-    """True inside `diff`, False outside: dropout and batchnorm ask this. See `force_training`."""
-    return bool(_local.tapes) if _local.forced is None else _local.forced
-
-
-@contextmanager
-def force_training(flag):
-    """`with force_training(True):` makes `training()` answer True (or False) in this thread."""
-    before, _local.forced = _local.forced, flag
-    try:
-        yield
-    finally:
-        _local.forced = before
 
 
 # ------------------------------------------------------------------ primitives
@@ -244,12 +124,12 @@ def primitive(f=None, *, keep=None):
     @functools.wraps(f)
     def call(*args, **kw):
         values, dtype = _values(call.__name__, args)
-        start = perf_counter() if _local.tapes else 0
+        start = perf_counter() if local.tapes else 0
         with _quiet():
             y = f(*values, **kw)
             if dtype is not None and y.dtype != dtype and y.dtype.kind == "f":
                 y = y.astype(dtype)         # NumPy 1 and 2 promote scalars in opposite directions
-        return _record(call, args, kw, y, perf_counter() - start) if _local.tapes else y
+        return _record(call, args, kw, y, perf_counter() - start) if local.tapes else y
 
     call.back, call.names = (), names
     call.keep = None if keep is None else frozenset(keep.split())
@@ -298,7 +178,7 @@ def _values(name, args):
 
 def _record(call, args, kw, y, took):
     """Put the call on every active tape that tracks one of its arguments."""
-    tapes, nodes = _local.tapes, {}
+    tapes, nodes = local.tapes, {}
     for a in args:
         if isinstance(a, Result) and a.born != tapes[0].number:
             raise RuntimeError(f"{call.__name__} got a Result of a diff that has ended, so no gradient can flow "
@@ -366,11 +246,11 @@ def diff(f, *args, **kw):
 def recording():
     """`with recording() as tape:` puts what follows on a tape, without going back."""
     tape = Tape()
-    _local.tapes.append(tape)
+    local.tapes.append(tape)
     try:
         yield tape
     finally:
-        _local.tapes.remove(tape)
+        local.tapes.remove(tape)
 
 
 def _run(f):
@@ -430,7 +310,7 @@ def gradloss(f, argnum=0):
 
         tape, y = _run(run)
         g = leaves[0].nodes.pop(tape.number).grad
-        return np.zeros_like(value(x)) if g is None else g, y if _local.tapes else value(y)
+        return np.zeros_like(value(x)) if g is None else g, y if local.tapes else value(y)
     return both
 
 

@@ -9,6 +9,7 @@ import itertools
 import os
 import re
 import threading
+import weakref
 from queue import SimpleQueue
 
 import numba
@@ -240,6 +241,20 @@ def ready(x):
     read-only it would have every kernel compiled once more."""
     x = np.require(x, "float32", ["C", "A"])
     return x if x.flags.writeable else np.asarray(_Alias(x))
+
+
+_remembered = {}                            # (id of constant weights, function) -> (weak reference to them, result)
+
+
+def remembered(f, w):
+    """f(w), computed once where w is constant: read-only and nobody's view, as the weights of fuse are."""
+    if w.flags.writeable or w.base is not None:
+        return f(w)
+    key = id(w), f
+    known = _remembered.get(key)
+    if known is None or known[0]() is not w:
+        known = _remembered[key] = weakref.ref(w, lambda _: _remembered.pop(key, None)), f(w)
+    return known[1]
 
 
 # ------------------------------------------------------------------ matrix products, for kernels

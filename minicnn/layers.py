@@ -4,6 +4,7 @@ A model is any Python object; `params`, `save`, `summary` and `fuse` find the Pa
 """
 from .autograd import Param
 from .init import param, param0
+from .ops.activation import relu, tanh
 from .ops.basic import mat, matmul
 from .ops.batchnorm import batchnorm, bnmoments, bnparams
 from .ops.conv import conv4, deconv4
@@ -65,8 +66,8 @@ class BatchNorm:
     def __init__(self, channels, *, momentum=0.1, eps=1e-5):
         self.params, self.moments, self.eps = Param(bnparams(channels)), bnmoments(channels, momentum=momentum), eps
 
-    def __call__(self, x):
-        return batchnorm(x, self.moments, self.params, eps=self.eps)
+    def __call__(self, x, activation=None):
+        return batchnorm(x, self.moments, self.params, eps=self.eps, activation=activation)
 
 
 class Dropout:
@@ -100,7 +101,10 @@ class Upsample:
 
 
 class Chain:
-    """Layers, and functions such as mc.tanh, one after the other; `chain[i]` is one, `chain[i:j]` a Chain of some."""
+    """Layers, and functions such as mc.tanh, one after the other; `chain[i]` is one, `chain[i:j]` a Chain of some.
+
+    A relu or tanh behind a BatchNorm is computed by it, in the same pass over memory.
+    """
 
     def __init__(self, *layers):
         for layer in layers:
@@ -109,8 +113,15 @@ class Chain:
         self.layers = list(layers)
 
     def __call__(self, x):
-        for layer in self.layers:
-            x = layer(x)
+        layers = iter(self.layers + [None])
+        layer = next(layers)
+        while layer is not None:
+            after = next(layers)
+            if type(layer) is BatchNorm and after in (relu, tanh):
+                x, after = layer(x, after.__name__), next(layers)
+            else:
+                x = layer(x)
+            layer = after
         return x
 
     def __len__(self):

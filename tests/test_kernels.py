@@ -59,6 +59,10 @@ def soft_nll(indices, values):
     return lambda x: mc.nll(x, (indices, values.astype(x.dtype)))
 
 
+def normalised(activation):
+    return lambda x, p: mc.batchnorm(x, None, p, training=True, activation=activation)
+
+
 def updated(opt):
     """The weights after three updates."""
     def f(w, g):
@@ -94,6 +98,8 @@ CASES = [
     case("deconv, sigm, affine", fused(deconv4_then, "sigm"), FIVE_BACK, "conv4x_then", operator=False),
     case("batchnorm", lambda x, p: mc.batchnorm(x, None, p, training=True), BATCH,
          "moments normalise normalise_back"),
+    *(case(f"batchnorm, {name}", normalised(name), BATCH,
+           "moments normalise_then normalise_then_back") for name in ("relu", "tanh")),
     case("batchnorm at inference", lambda x, p: mc.batchnorm(x, mc.bnmoments(75, dtype=x.dtype), p, training=False),
          BATCH, "affine channel_sums"),
     *(case(f.__name__, f, (IMAGES * 2,), kernels) for f, kernels in (

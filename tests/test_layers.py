@@ -1,4 +1,6 @@
 """Layers, initial values, the summary table and fuse."""
+import functools
+
 import numpy as np
 import pytest
 
@@ -148,6 +150,40 @@ def test_bilinear_deconv_enlarges():
     w = mc.param(4, 4, 2, 2, init=mc.bilinear())
     y = mc.deconv4(w, x, stride=2, padding=1)
     np.testing.assert_allclose(y[:, 1:-1, 1:-1], mc.upsample(x, mode="bilinear")[:, 1:-1, 1:-1], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["relu", "tanh"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_chain_computes_batchnorm_and_activation_as_one(name, dtype):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((5, 7, 3, 20)).astype(dtype)
+    weight = rng.standard_normal(x.shape).astype(dtype)
+    params = rng.standard_normal(40).astype(dtype)
+    together, apart = mc.BatchNorm(20), mc.BatchNorm(20)
+    together.params.value, apart.params.value = params, params.copy()
+    f, w = getattr(mc, name), mc.Param(x)
+    one = mc.diff(lambda: mc.sum(mc.Chain(together, f)(w) * weight))
+    two = mc.diff(lambda: mc.sum(f(apart(w)) * weight))
+    assert "normalise_then" in str(one) and "normalise_then" not in str(two)
+    rtol = 2e-5 if dtype == "float32" else 1e-10
+    for a, b in ((mc.value(one), mc.value(two)), (mc.grad(one, w), mc.grad(two, w)),
+                 (mc.grad(one, together.params), mc.grad(two, apart.params)),
+                 (together.moments.mean, apart.moments.mean), (together.moments.var, apart.moments.var)):
+        np.testing.assert_allclose(a, b, rtol=0, atol=rtol * np.abs(b).max())
+    np.testing.assert_array_equal(mc.Chain(together, f)(x), f(together(x)))         # and outside of training
+
+
+def test_gradients_of_batchnorm_with_activation():
+    rng = np.random.default_rng(0)
+    x, params = rng.standard_normal((6, 3)), rng.standard_normal(6)
+    f = functools.partial(mc.batchnorm, training=True, activation="tanh")
+    assert mc.gradcheck(lambda x, p: f(x, None, p), x, params)
+    assert mc.gradcheck(mc.grad(lambda x: mc.sum(f(x) ** 3)), x)                    # the second derivative
+    with pytest.raises(ValueError, match="takes activation='relu', 'tanh' or None, got 'selu'"):
+        mc.batchnorm(x, training=True, activation="selu")
+    for name in ("relu", "tanh"):
+        y = mc.batchnorm(np.array([[np.nan, 1], [1, 2]], "float32"), training=True, activation=name)
+        assert np.isnan(y[:, 0]).all() and not np.isnan(y[:, 1]).any()
 
 
 def test_layers_learn_and_check_their_arguments():

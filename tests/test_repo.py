@@ -44,7 +44,7 @@ def layer(module):
 
 
 LAYERS = [
-    ["minicnn.autograd", "minicnn.device", "minicnn.walk"],
+    ["minicnn.autograd", "minicnn.tracked", "minicnn.device", "minicnn.walk"],
     ["minicnn.cuda", "minicnn.cpu"],
     ["minicnn.ops"],
     ["minicnn.fuse", "minicnn.summary", "minicnn.train", "minicnn.layers", "minicnn.init", "minicnn.files",

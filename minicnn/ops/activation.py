@@ -76,6 +76,7 @@ def softplus(x):
 
 
 ACTIVATIONS = {f.__name__: f for f in (elu, leaky_relu, relu, selu, sigm, softplus, tanh)}
+BACK = {"relu": reluback, "tanh": tanhback}                 # those that batchnorm computes along the way
 
 
 def then(y, activation, scale, shift):

@@ -3,6 +3,7 @@ import numpy as np
 
 from ..autograd import Tracked, primitive, training as now_training, value
 from ..device import current, dispatch, to
+from .activation import ACTIVATIONS, BACK
 from .basic import add, cat, channel_sums, div, getitem, mul, neg, pow, sqrt, sub
 from .shapes import floating, number
 
@@ -34,18 +35,21 @@ def bnparams(channels, dtype="float32"):
     return to(current(), np.repeat(np.array([1, 0], dtype), channels))
 
 
-def batchnorm(x, moments=None, params=None, *, eps=1e-5, training=None):
+def batchnorm(x, moments=None, params=None, *, eps=1e-5, training=None, activation=None):
     """(x - mean) / sqrt(var + eps) * scale + shift, channel by channel; x is (..., C).
 
     While training (inside diff, unless `training` says otherwise) mean and variance are the batch's, and
     `moments` follow them; otherwise they are those of `moments`. `params` is a vector of C scales and C shifts
-    (see bnparams), or None for none.
+    (see bnparams), or None for none. `activation` ("relu" or "tanh") follows in the same pass, which spares
+    the memory of what lies between.
 
     >>> batchnorm(np.array([[1.], [3.]]), training=True, eps=0)
     array([[-1.],
            [ 1.]])
     """
     _check(x, moments, params, eps)
+    if activation is not None and activation not in BACK:
+        raise ValueError(f"batchnorm takes activation={', '.join(map(repr, BACK))} or None, got {activation!r}")
     channels = x.shape[-1]
     if now_training() if training is None else training:
         if x.size == 0:
@@ -54,15 +58,20 @@ def batchnorm(x, moments=None, params=None, *, eps=1e-5, training=None):
             mean, var = dispatch(_moments, value(x))
             if moments is not None:
                 moments.update(mean, var)
-        return normalise(x, mean, var, eps=eps) if params is None else normalise(x, mean, var, params, eps=eps)
+        given = (x, mean, var) if params is None else (x, mean, var, params)
+        if activation is None:
+            return normalise(*given, eps=eps)
+        return normalise_then(*given, eps=eps, activation=activation)
     if moments is None:
         raise ValueError("batchnorm outside training needs moments=bnmoments(C), or training=True")
     mean, var = moments.mean.astype(x.dtype), moments.var.astype(x.dtype)
     scale = div(1, sqrt(add(var, eps)))
     if params is not None:
         scale = mul(getitem(params, slice(0, channels)), scale)
-        return affine(x, scale, sub(getitem(params, slice(channels, None)), mul(scale, mean)))
-    return affine(x, scale, neg(mul(mean, scale)))
+        y = affine(x, scale, sub(getitem(params, slice(channels, None)), mul(scale, mean)))
+    else:
+        y = affine(x, scale, neg(mul(mean, scale)))
+    return y if activation is None else ACTIVATIONS[activation](y)
 
 
 def _check(x, moments, params, eps):
@@ -95,6 +104,12 @@ def normalise(x, mean, var, params=None, *, eps):
     return dispatch(_normalise, x, mean, var, params, eps)
 
 
+@primitive(keep="x mean var params y")
+def normalise_then(x, mean, var, params=None, *, eps, activation):
+    """activation(normalise(x)), without keeping what lies between."""
+    return dispatch(_normalise_then, x, mean, var, params, eps, activation)
+
+
 affine.back = (lambda dy, y, x, scale, shift: mul(dy, scale),
                lambda dy, y, x, scale, shift: channel_sums(mul(dy, x)),
                lambda dy, y, x, scale, shift: channel_sums(dy))
@@ -105,7 +120,13 @@ def _back(dy, y, x, mean, var, params=None, *, eps):
     return dx, None, None, dparams
 
 
+def _back_then(dy, y, x, mean, var, params=None, *, eps, activation):
+    dx, dparams = dispatch(_normalise_then_back, dy, y, x, mean, var, params, eps, activation)
+    return dx, None, None, dparams
+
+
 normalise.back = _back
+normalise_then.back = _back_then
 
 
 # ------------------------------------------------------------------ formulas
@@ -125,6 +146,14 @@ def _affine(x, scale, shift):
 def _normalise(x, mean, var, params, eps):
     y = (x - mean) / np.sqrt(var + eps)
     return y if params is None else y * params[:len(mean)] + params[len(mean):]
+
+
+def _normalise_then(x, mean, var, params, eps, activation):
+    return ACTIVATIONS[activation](_normalise(x, mean, var, params, eps))
+
+
+def _normalise_then_back(dy, y, x, mean, var, params, eps, activation):
+    return _normalise_back(BACK[activation](dy, y), x, mean, var, params, eps)
 
 
 def _normalise_back(dy, x, mean, var, params, eps):

@@ -3,6 +3,7 @@ import numpy as np
 
 from .. import cpu
 from ..cpu import kernel, ready, run
+from .activation_cpu import CODES, activate
 
 BLOCK = 128                                 # rows whose mean is taken before their squares: they stay in the cache
 GRAIN = 2048                                # rows a piece; also how partial sums are grouped, so it is fixed
@@ -22,38 +23,48 @@ def moments(x):
 
 
 def affine(x, scale, shift):
-    return _scaled(x, np.zeros_like(scale), scale, shift)
+    return _scaled(x, np.zeros_like(scale), scale, shift, None)
 
 
 def normalise(x, mean, var, params, eps):
+    return normalise_then(x, mean, var, params, eps, None)
+
+
+def normalise_then(x, mean, var, params, eps, activation):
     scale, shift = 1 / np.sqrt(var + np.float32(eps)), np.zeros_like(mean)
     if params is not None:
         scale, shift = scale * params[:len(mean)], params[len(mean):]
-    return _scaled(x, mean, scale, shift)
+    return _scaled(x, mean, scale, shift, activation)
 
 
-def _scaled(x, mean, scale, shift):
-    """(x - mean) * scale + shift; the mean apart, since x * scale may be large beside the result."""
+def _scaled(x, mean, scale, shift, activation):
+    """activation((x - mean) * scale + shift); the mean apart: x * scale may be large beside the result."""
     y = cpu.empty(x.shape)
-    run(_scale_shift, x.size // x.shape[-1], GRAIN, _rows(x), ready(mean), ready(scale), ready(shift), _rows(y))
+    run(_scale_shift, x.size // x.shape[-1], GRAIN, _rows(x), ready(mean), ready(scale), ready(shift),
+        CODES[activation], _rows(y))
     return y
 
 
 def normalise_back(dy, x, mean, var, params, eps):
+    return normalise_then_back(dy, dy, x, mean, var, params, eps, None)
+
+
+def normalise_then_back(dy, y, x, mean, var, params, eps, activation):
     if dy.shape != x.shape:
         return NotImplemented
-    shape, (dy, x) = x.shape, (_rows(dy), _rows(x))
+    shape, code, (dy, y, x) = x.shape, CODES[activation], (_rows(dy), _rows(y), _rows(x))
     n, c = x.shape
     inv = 1 / np.sqrt(var + np.float32(eps))
     mean, inv = ready(mean), ready(inv)
     parts = np.empty((-(-n // GRAIN), 2, c), "float32")
-    run(_sums, n, GRAIN, dy, x, mean, inv, parts)
+    run(_sums, n, GRAIN, dy, y, x, mean, inv, parts, code, floats=(BLOCK + 2) * c)
     dshift, dscale = parts.sum(axis=0, dtype="float64")
     # dx = scale * (dy - dshift / n - xhat * dscale / n), written as a * dy + b * (x - mean) + c
     a = inv if params is None else inv * params[:c]
     b = -a * inv * dscale / n
     dx = cpu.empty(shape)
-    run(_combine, n, GRAIN, dy, x, mean, ready(a), ready(b), ready(-a * dshift / n), _rows(dx))
+    run(_combine, n, GRAIN, dy, y, x, mean, ready(a), ready(b), ready(-a * dshift / n), _rows(dx), code,
+        floats=BLOCK * c)
     return dx, None if params is None else np.concatenate([dscale, dshift]).astype("float32")
 
 
@@ -83,25 +94,47 @@ def _block_moments(start, stop, scratch, x, parts):
 
 
 @kernel
-def _scale_shift(start, stop, scratch, x, mean, scale, shift, y):
-    for r in range(start, stop):
-        row, out = x[r], y[r]
-        for c in range(len(row)):
-            out[c] = (row[c] - mean[c]) * scale[c] + shift[c]
+def _scale_shift(start, stop, scratch, x, mean, scale, shift, code, y):
+    for low in range(start, stop, 8):
+        some = y[low:min(low + 8, stop)]
+        for r in range(len(some)):
+            row, out = x[low + r], some[r]
+            for c in range(len(row)):
+                out[c] = (row[c] - mean[c]) * scale[c] + shift[c]
+        if code:
+            activate(some.reshape(some.size), code)
 
 
 @kernel
-def _sums(start, stop, scratch, dy, x, mean, inv, parts):
+def _through(dy, y, code, scratch):
+    """dy through the activation (relu or tanh) that gave y, in scratch memory; dy itself where there is none."""
+    if code == 0:
+        return dy
+    dx = scratch[:dy.size].reshape(dy.shape)
+    a, b, out = dy.reshape(dy.size), y.reshape(y.size), dx.reshape(dy.size)
+    if code == 1:
+        for i in range(len(a)):
+            out[i] = a[i] if b[i] > 0 else (np.float32(0) if b[i] == 0 else b[i])
+    else:
+        for i in range(len(a)):
+            out[i] = a[i] * (np.float32(1) - b[i] * b[i])
+    return dx
+
+
+@kernel
+def _sums(start, stop, scratch, dy, y, x, mean, inv, parts, code):
     """For GRAIN rows: the sums of dy and of dy * (x - mean) * inv; blocks keep float32 sums short."""
     c = x.shape[1]
     part = parts[start // GRAIN]
     part[:] = 0
-    a, b = scratch[:c], scratch[c:2 * c]
+    a, b, rest = scratch[:c], scratch[c:2 * c], scratch[2 * c:]
     for low in range(start, stop, BLOCK):
         a[:] = 0
         b[:] = 0
-        for r in range(low, min(low + BLOCK, stop)):
-            drow, row = dy[r], x[r]
+        high = min(low + BLOCK, stop)
+        dz = _through(dy[low:high], y[low:high], code, rest)
+        for r in range(len(dz)):
+            drow, row = dz[r], x[low + r]
             for k in range(len(drow)):
                 a[k] += drow[k]
                 b[k] += drow[k] * (row[k] - mean[k])
@@ -111,8 +144,11 @@ def _sums(start, stop, scratch, dy, x, mean, inv, parts):
 
 
 @kernel
-def _combine(start, stop, scratch, dy, x, mean, a, b, c, dx):
-    for r in range(start, stop):
-        drow, row, out = dy[r], x[r], dx[r]
-        for k in range(len(drow)):
-            out[k] = a[k] * drow[k] + b[k] * (row[k] - mean[k]) + c[k]
+def _combine(start, stop, scratch, dy, y, x, mean, a, b, c, dx, code):
+    for low in range(start, stop, BLOCK):
+        high = min(low + BLOCK, stop)
+        dz = _through(dy[low:high], y[low:high], code, scratch)
+        for r in range(len(dz)):
+            drow, row, out = dz[r], x[low + r], dx[low + r]
+            for k in range(len(drow)):
+                out[k] = a[k] * drow[k] + b[k] * (row[k] - mean[k]) + c[k]

@@ -11,7 +11,7 @@ weights meet 25 inputs. The transpose reads y[2t] = d[t] w0 + d[t-1] w2 and y[2t
 import numpy as np
 
 from .. import cpu
-from ..cpu import copy, inlined, kernel, product, run, span
+from ..cpu import copy, inlined, kernel, product, remembered, run, span
 from .activation_cpu import finish
 
 BLOCK = 32                                  # tiles a block: enough rows for BLAS, few enough for the L2 cache
@@ -28,7 +28,7 @@ def conv4(w, x, g, after):
     c, k = w.shape[2:]
     y = cpu.empty((len(x), g.oh, g.ow, k))
     n = len(x) * _half(g.oh) * _half(g.ow)
-    run(_convolve, n, BLOCK, x, _fives(w), y, g, *after, floats=BLOCK * 25 * (c + max(c, k)))
+    run(_convolve, n, BLOCK, x, remembered(_fives, w), y, g, *after, floats=BLOCK * 25 * (c + max(c, k)))
     return y
 
 
@@ -52,7 +52,7 @@ def conv4x(w, shape, dy, g, after):
     y = cpu.empty(shape)
     n = shape[0] * -(-(shape[1] + g.top) // 4) * -(-(shape[2] + g.left) // 4)
     floats = BLOCK * (16 * k + max(12 * k, 25 * c))
-    run(_transpose, n, BLOCK, dy, np.ascontiguousarray(_fives(w).swapaxes(2, 3)), y, g, *after, floats=floats)
+    run(_transpose, n, BLOCK, dy, remembered(_fives_turned, w), y, g, *after, floats=floats)
     return y
 
 
@@ -64,6 +64,11 @@ def _fives(w):
     """The weights (w0, w1, w0 + w2, w2, w1) along both sides: (5, 5, c, k)."""
     w = np.stack([w[0], w[1], w[0] + w[2], w[2], w[1]])
     return np.stack([w[:, 0], w[:, 1], w[:, 0] + w[:, 2], w[:, 2], w[:, 1]], axis=1)
+
+
+def _fives_turned(w):
+    """The same as (5, 5, k, c)."""
+    return np.ascontiguousarray(_fives(w).swapaxes(2, 3))
 
 
 # ------------------------------------------------------------------ kernels

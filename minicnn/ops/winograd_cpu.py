@@ -6,16 +6,13 @@ the tile.
 Dilated convolutions are as many plain ones, over every dilation-th pixel. The gradient for the weights is the same
 algorithm read backwards. Relative error about 1e-5.
 """
-import weakref
-
 import numpy as np
 
 from .. import cpu
-from ..cpu import SCRATCH, copy, inlined, kernel, product, ready, run, span
+from ..cpu import SCRATCH, copy, inlined, kernel, product, ready, remembered, run, span
 from .activation_cpu import finish
 
 BLOCK = 32                                  # tiles a block: enough rows for BLAS, few enough for the L2 cache
-_remembered = {}                            # id of constant weights -> (weak reference to them, their transform)
 
 
 def suits(shape, g):
@@ -29,21 +26,16 @@ def conv4(w, x, g, after):
     c, k = w.shape[2:]
     y = cpu.empty((len(x), g.oh, g.ow, k))
     n, block = _tiles(len(x), g, c, k)
-    run(_convolve, n, block, x, _transformed(w), y, g, *after, floats=_floats(block, c, k))
+    run(_convolve, n, block, x, remembered(_transformed, w), y, g, *after, floats=_floats(block, c, k))
     return y
 
 
 def _transformed(w):
-    """G w G^T as (parts, 36, c, k / parts), see _parts; remembered where w is read-only: constant (see fuse)."""
-    known = _remembered.get(id(w))
-    if known is not None and known[0]() is w:
-        return known[1]
+    """G w G^T as (parts, 36, c, k / parts), see _parts."""
     c, k = w.shape[2:]
     parts = _parts(c, k)
     u = cpu.empty((parts, 36, c, k // parts))
     run(_transform_weights, c, _rows(k), ready(w), u)
-    if not w.flags.writeable:
-        _remembered[id(w)] = weakref.ref(w, lambda _, key=id(w): _remembered.pop(key, None)), u
     return u
 
 
