@@ -212,7 +212,8 @@ def empty(shape):
     size = size * 3 // 4 if n <= size * 3 // 4 else size        # what is not touched at the end costs nothing
     with _idle_lock:
         _made += 1
-        raw = _idle[size].pop()[1] if _idle.get(size) else None
+        fits = [s for s in list(_idle) if size <= s <= 8 * size and _idle[s]]       # a list: see _Block.__del__
+        raw = _idle[min(fits)].pop()[1] if fits else None
         if raw is None or _made % PATIENCE == 0:
             release(PATIENCE)
     raw = np.empty(size, "float32") if raw is None else raw

@@ -181,6 +181,7 @@ def test_memory_is_recycled_when_the_last_view_is_gone(clean):
     at, view = a.ctypes.data, a[5:, 1]
     del a
     b = cpu.empty((2, LARGE))
+    at_b = b.ctypes.data
     assert not np.shares_memory(view, b)
     view[:] = 1
     b[:] = 2
@@ -189,7 +190,19 @@ def test_memory_is_recycled_when_the_last_view_is_gone(clean):
     c = cpu.empty((LARGE * 2 - 10,))                    # a little smaller fits too
     assert c.ctypes.data == at and c.shape == (LARGE * 2 - 10,) and c.flags.c_contiguous and c.flags.writeable
     del b, c
-    assert cpu.empty((LARGE,)).ctypes.data != at        # but much smaller would waste it
+    assert cpu.empty((LARGE,)).ctypes.data in (at, at_b)        # better than new memory
+    large = cpu.empty((LARGE * 40,))
+    cpu.release()
+    at = large.ctypes.data
+    del large
+    assert cpu.empty((LARGE,)).ctypes.data != at        # but this would waste too much
+
+
+def test_the_smallest_memory_that_fits_is_taken(clean):
+    small, large = cpu.empty((LARGE,)), cpu.empty((LARGE * 4,))
+    at = small.ctypes.data
+    del large, small
+    assert cpu.empty((LARGE,)).ctypes.data == at
 
 
 def test_live_arrays_never_share_memory(clean):
