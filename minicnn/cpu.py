@@ -274,11 +274,30 @@ def product(a, b, out):
         np.dot(a[p:p + rows], b, out[p:p + rows])
 
 
+@kernel
+def sheet(memory, at, a, b):
+    """A matrix (a, b) in scratch memory, from float number `at`. (Reshaping takes long to compile: once, here.)"""
+    return memory[at:at + a * b].reshape(a, b)
+
+
+@kernel
+def cube(memory, at, a, b, c):
+    """An array (a, b, c) in scratch memory, from float number `at`."""
+    return memory[at:at + a * b * c].reshape(a, b, c)
+
+
 @inlined
 def copy(x, y):
     """y[:] = x, which compiles faster so."""
     for k in range(len(y)):
         y[k] = x[k]
+
+
+@inlined
+def clear(y):
+    """y[:] = 0"""
+    for k in range(len(y)):
+        y[k] = np.float32(0)
 
 
 @inlined

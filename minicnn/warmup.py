@@ -114,6 +114,7 @@ def activations():
 
 STEPS = [
     ("conv4, deconv4, and fused", lambda: layers(*convolutions())()),
+    ("conv4 of stride 2, large", lambda: mc.conv4(images(3, 3, 64, 64), images(2, 256, 256, 64), stride=2)),
     ("batchnorm", layers((4, mc.BatchNorm(4)), (20, mc.Chain(mc.BatchNorm(20), mc.relu)))),
     ("activations", activations),
     ("pool and upsample", layers(*[(4, mc.Chain(mc.Pool(mode=mode))) for mode in ("max", "avg", "avg_valid")],

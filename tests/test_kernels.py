@@ -123,6 +123,27 @@ CASES = [
         mc.SGD(l2=0.1, decay=0.1), mc.Momentum(l2=0.1), mc.Nesterov(gclip=1), mc.Adagrad(decay=0.1),
         mc.Rmsprop(l2=0.1), mc.Adadelta(), mc.Adam(l2=0.1, decay=0.1))),
 ]
+
+@pytest.mark.parametrize("x, w, padding", [
+    ((2, 37, 35, 75), (3, 3, 75, 90), "same"), ((1, 16, 18, 33), (3, 3, 33, 16), 1),
+    ((3, 1, 1, 20), (3, 3, 20, 17), 1), ((2, 9, 12, 16), (3, 3, 16, 20), ((2, 0), (0, 3))), ((1, 8, 7, 130), (3, 3, 130, 120), 0)])
+def test_large_stride_2_convolutions(monkeypatch, x, w, padding):
+    """They have a kernel of their own, which these small ones take when told to."""
+    monkeypatch.setattr(importlib.import_module("minicnn.ops.conv_cpu"), "LARGE", 0)
+    x, w, b = randn(*x), randn(*w), randn(w[3])
+    expected = mc.conv4(w, x, b, padding=padding, stride=2)                 # float64: the formula
+    x, w, b = (a.astype("float32") for a in (x, w, b))
+    got = []
+    for n in (1, 2, 4):
+        monkeypatch.setenv("MINICNN_THREADS", str(n))
+        got.append(mc.conv4(w, x, b, padding=padding, stride=2))
+    assert np.abs(got[0] - expected).max() <= 2e-5 * np.abs(expected).max()
+    assert all(np.array_equal(got[0], y) for y in got)
+    x[0, 0, 0, 0] = np.nan
+    y = mc.conv4(w, x, b, padding=padding, stride=2)
+    assert np.isnan(y).any() and not np.isnan(y[1:]).any()
+
+
 each_case = pytest.mark.parametrize("case", CASES)
 
 

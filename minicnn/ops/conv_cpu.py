@@ -13,6 +13,7 @@ from .activation_cpu import CODES, finish
 from . import stride2_cpu, winograd_cpu
 
 TILE = 1 << 17                              # floats of gathered pixels a tile: half of a 1 MB L2 cache
+LARGE = 1 << 30                             # multiply-adds from which a tenth of the time is worth compiling for
 NONE = np.zeros(0, "float32")
 
 
@@ -26,14 +27,14 @@ def conv4_then(w, x, b, activation, scale, shift, g, groups):
     after = _after(b, activation, scale, shift)
     if winograd_cpu.suits(w.shape, g):
         return winograd_cpu.conv4(w, ready(x), g, after)
-    if stride2_cpu.suits(w.shape, g):
+    if stride2_cpu.suits(w.shape, g) and len(x) * g.oh * g.ow * w.size > LARGE:
         return stride2_cpu.conv4(w, ready(x), g, after)
     w, x = ready(w), ready(x)
     kh, kw, c, k = w.shape
     y = cpu.empty((x.shape[0], g.oh, g.ow, k))
     n = x.shape[0] * g.oh * g.ow
     if _pointwise(g):
-        run(_pointwise_rows, n, _grain(n, c, k), x.reshape(n, c), w.reshape(c, k), y.reshape(n, k), *after)
+        _pointwise_conv(x.reshape(n, c), w.reshape(c, k), y.reshape(n, k), after)
     else:
         inner = kh * kw * c
         run(_gathered_rows, n, _grain(n, inner, k), x, w.reshape(-1, k), y, g, *after, floats=_floats(inner))
@@ -75,8 +76,7 @@ def conv4x_then(w, shape, dy, b, activation, scale, shift, g, groups):
     y = cpu.empty(shape)
     n = shape[0] * shape[1] * shape[2]
     if _pointwise(g):
-        run(_pointwise_rows, n, _grain(n, k, c), dy.reshape(n, k), np.ascontiguousarray(w.reshape(c, k).T),
-            y.reshape(n, c), *after)
+        _pointwise_conv(dy.reshape(n, k), w.reshape(c, k).T, y.reshape(n, c), after)
         return y
     rows = max(1, min(256 // g.ow, SCRATCH // (2 * g.ow * kw * c)))     # output rows a tile, of one phase
     if g.ow * kw * c * rows > SCRATCH:
@@ -94,6 +94,11 @@ def _after(b, activation, scale, shift):
 
 def _pointwise(g):
     return g.kh == g.kw == g.sh == g.sw == 1 and not (g.top or g.bottom or g.left or g.right)
+
+
+def _pointwise_conv(x, w, y, after):
+    kernel, w = (_pointwise_rows, w) if w.shape[1] > 4 else (_few_outputs, w.T)
+    run(kernel, len(x), _grain(len(x), *w.shape), x, np.ascontiguousarray(w), y, *after)
 
 
 def _grain(n, inner, k):
@@ -128,25 +133,22 @@ def _pointwise_rows(start, stop, scratch, x, w, y, b, code, scale, shift):
     for p in range(start, stop, tile):
         q = min(p + tile, stop)
         out = y[p:q]
-        if w.shape[1] > 4:
-            product(x[p:q], w, out)
-        else:
-            _few_outputs(x[p:q], w, out)
+        product(x[p:q], w, out)
         finish(out, b, code, scale, shift)
 
 
 @kernel
-def _few_outputs(x, w, y):
-    """x @ w for a few columns, where packing for BLAS costs more than the products."""
-    columns = np.ascontiguousarray(w.T)
-    for r in range(len(x)):
-        row = x[r]
-        for k in range(len(columns)):
-            column = columns[k]
+def _few_outputs(start, stop, scratch, x, w, y, b, code, scale, shift):
+    """The same for a few outputs, w being (outputs, inputs): packing for BLAS would cost more than the products."""
+    for r in range(start, stop):
+        row, out = x[r], y[r]
+        for k in range(len(w)):
+            column = w[k]
             total = np.float32(0)
             for c in range(len(row)):
                 total += row[c] * column[c]
-            y[r, k] = total
+            out[k] = total
+    finish(y[start:stop], b, code, scale, shift)
 
 
 @kernel

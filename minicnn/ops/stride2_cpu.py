@@ -11,7 +11,7 @@ weights meet 25 inputs. The transpose reads y[2t] = d[t] w0 + d[t-1] w2 and y[2t
 import numpy as np
 
 from .. import cpu
-from ..cpu import copy, inlined, kernel, product, remembered, run, span
+from ..cpu import clear, copy, cube, inlined, kernel, product, remembered, run, sheet, span
 from .activation_cpu import finish
 
 BLOCK = 32                                  # tiles a block: enough rows for BLAS, few enough for the L2 cache
@@ -61,14 +61,15 @@ def _half(n):
 
 
 def _fives(w):
-    """The weights (w0, w1, w0 + w2, w2, w1) along both sides: (5, 5, c, k)."""
+    """The weights (w0, w1, w0 + w2, w2, w1) along both sides: (25, c, k)."""
     w = np.stack([w[0], w[1], w[0] + w[2], w[2], w[1]])
-    return np.stack([w[:, 0], w[:, 1], w[:, 0] + w[:, 2], w[:, 2], w[:, 1]], axis=1)
+    w = np.stack([w[:, 0], w[:, 1], w[:, 0] + w[:, 2], w[:, 2], w[:, 1]], axis=1)
+    return w.reshape(25, *w.shape[2:])
 
 
 def _fives_turned(w):
-    """The same as (5, 5, k, c)."""
-    return np.ascontiguousarray(_fives(w).swapaxes(2, 3))
+    """The same as (25, k, c)."""
+    return np.ascontiguousarray(_fives(w).swapaxes(1, 2))
 
 
 # ------------------------------------------------------------------ kernels
@@ -78,18 +79,18 @@ def _fives_turned(w):
 def _convolve(start, stop, scratch, x, w, y, g, b, code, scale, shift):
     """Tiles start .. stop of 2x2 outputs, as one block."""
     n, c, k = stop - start, x.shape[3], y.shape[3]
-    v, rest = scratch[:25 * n * c].reshape(25, n, c), scratch[25 * n * c:]
-    _see(start, n, x, g, v, rest[:25 * n * c].reshape(5, 5, n, c))
-    m = rest[:25 * n * k].reshape(25, n, k)
+    after = 25 * n * c                                      # scratch memory: v, then rows, then m over the rows
+    v, m = cube(scratch, 0, 25, n, c), cube(scratch, after, 25, n, k)
+    _see(start, x, g, cube(scratch, after, 25, n, c), sheet(scratch, after, 25, n * c), sheet(scratch, 0, 25, n * c))
     for i in range(25):
-        product(v[i], w[i // 5, i % 5], m[i])
-    flat, rows = m.reshape(5, 5, n * k), scratch[:10 * n * k].reshape(2, 5, n * k)      # v is done with
+        product(v[i], w[i], m[i])
+    flat, rows, out = sheet(scratch, after, 25, n * k), sheet(scratch, 0, 10, n * k), sheet(scratch, after, 4, n * k)
     for s in range(5):
-        _meet(flat[0, s], flat[1, s], flat[2, s], flat[3, s], flat[4, s], rows[0, s], rows[1, s])
-    out = rest[:4 * n * k].reshape(2, 2, n * k)
+        _meet(flat[s], flat[5 + s], flat[10 + s], flat[15 + s], flat[20 + s], rows[s], rows[5 + s])
     for i in range(2):
-        _meet(rows[i, 0], rows[i, 1], rows[i, 2], rows[i, 3], rows[i, 4], out[i, 0], out[i, 1])
-    pixels = rest[:4 * n * k].reshape(4 * n, k)
+        j = 5 * i
+        _meet(rows[j], rows[j + 1], rows[j + 2], rows[j + 3], rows[j + 4], out[2 * i], out[2 * i + 1])
+    pixels = sheet(scratch, after, 4 * n, k)
     finish(pixels, b, code, scale, shift)
     down, across = (g.oh + 1) // 2, (g.ow + 1) // 2
     for t in range(n):
@@ -100,7 +101,7 @@ def _convolve(start, stop, scratch, x, w, y, g, b, code, scale, shift):
                 copy(pixels[(2 * i + j) * n + t], y[image, 2 * ty + i, 2 * tx + j])
 
 
-@inlined
+@kernel
 def _meet(m0, m1, m2, m3, m4, y0, y1):
     """The two outputs along one side, from the five products."""
     for k in range(len(m0)):
@@ -109,32 +110,26 @@ def _meet(m0, m1, m2, m3, m4, y0, y1):
 
 
 @kernel
-def _see(start, n, x, g, v, rows):
-    """v[5 i + j] = (x0 - x2, x1, x2, x4 - x2, x3) down (i) and along the row (j), for each tile."""
-    c = x.shape[3]
-    edge = np.empty((5, c), np.float32)
-    for t in range(n):
-        _along(start + t, x, g, rows[:, :, t], edge)
-    flat, out = rows.reshape(5, 5, n * c), v.reshape(5, 5, n * c)
-    for s in range(5):
-        _differences(flat[0, s], flat[1, s], flat[2, s], flat[3, s], flat[4, s],
-                     out[0, s], out[1, s], out[2, s], out[3, s], out[4, s])
-
-
-@kernel
-def _along(tile, x, g, rows, edge):
-    """rows[i] = (x0 - x2, x1, x2, x4 - x2, x3) of row i of the five-by-five inputs of a tile."""
+def _see(start, x, g, rows, flat, out):
+    """out[5 i + j] = (x0 - x2, x1, x2, x4 - x2, x3) down (i) and along the row (j), for each tile; rows
+    (25, tiles, c) and flat (25, tiles * c) are one memory, for the way along the row."""
+    edge = np.empty((5, x.shape[3]), np.float32)
     down, across = (g.oh + 1) // 2, (g.ow + 1) // 2
-    tx, rest = tile % across, tile // across
-    ty, image = rest % down, rest // down
-    y0, x0 = 4 * ty - g.top, 4 * tx - g.left
-    for i in range(5):
-        if not 0 <= y0 + i < x.shape[1]:
-            rows[i] = 0
-            continue
-        seen, _ = span(x[image, y0 + i], x0, 1, edge)
-        to = rows[i]
-        _differences(seen[0], seen[1], seen[2], seen[3], seen[4], to[0], to[1], to[2], to[3], to[4])
+    for t in range(rows.shape[1]):
+        tx, rest = (start + t) % across, (start + t) // across
+        ty, image = rest % down, rest // down
+        for i in range(5):
+            iy, j = 4 * ty - g.top + i, 5 * i
+            if not 0 <= iy < x.shape[1]:
+                for s in range(5):
+                    clear(rows[j + s, t])
+                continue
+            seen, _ = span(x[image, iy], 4 * tx - g.left, 1, edge)
+            _differences(seen[0], seen[1], seen[2], seen[3], seen[4],
+                         rows[j, t], rows[j + 1, t], rows[j + 2, t], rows[j + 3, t], rows[j + 4, t])
+    for s in range(5):
+        _differences(flat[s], flat[5 + s], flat[10 + s], flat[15 + s], flat[20 + s],
+                     out[s], out[5 + s], out[10 + s], out[15 + s], out[20 + s])
 
 
 @inlined
@@ -155,13 +150,14 @@ def _weight_parts(start, stop, scratch, x, dy, parts, g, grain, block):
     part = parts[start // grain]
     part[:] = 0
     down, across = (g.oh + 1) // 2, (g.ow + 1) // 2
-    here, scratch = scratch[:c * k].reshape(c, k), scratch[c * k:]
-    zero = np.zeros(k, np.float32)
+    here, zero = sheet(scratch, 0, c, k), np.zeros(k, np.float32)
     for low in range(start, stop, block):
         n = min(block, stop - low)
-        v, rest = scratch[:25 * n * c].reshape(25, n, c), scratch[25 * n * c:]
-        z, rows = rest[:9 * n * k].reshape(9, n, k), rest[9 * n * k:9 * n * k + 25 * n * c].reshape(5, 5, n, c)
-        _see(low, n, x, g, v, rows)
+        first = c * k                                       # scratch memory: here, v, rows, z
+        second, third = first + 25 * n * c, first + 50 * n * c
+        v, z = cube(scratch, first, 25, n, c), cube(scratch, third, 9, n, k)
+        _see(low, x, g, cube(scratch, second, 25, n, c), sheet(scratch, second, 25, n * c),
+             sheet(scratch, first, 25, n * c))
         for t in range(n):
             tx, more = (low + t) % across, (low + t) // across
             ty, image = more % down, more // down
@@ -198,24 +194,23 @@ def _spread4(a, b, c, d, z0, z1, z2, z3, z4, z5, z6, z7, z8):
 
 @kernel
 def _transpose(start, stop, scratch, d, w, y, g, b, code, scale, shift):
-    """Tiles start .. stop of 4x4 pixels of y, each from 3x3 of d; w is (5, 5, k, c)."""
+    """Tiles start .. stop of 4x4 pixels of y, each from 3x3 of d; w is (25, k, c)."""
     n, k, c = stop - start, d.shape[3], y.shape[3]
-    v = scratch[:16 * n * k].reshape(16, n, k)
-    rest = scratch[16 * n * k:]
-    _see_transposed(start, n, d, y, g, v, rest[:12 * n * k].reshape(12, n, k))
-    m = rest[:25 * n * c].reshape(25, n, c)
+    after = 16 * n * k                                      # scratch memory: v, then rows, then m over the rows
+    v, m = cube(scratch, 0, 16, n, k), cube(scratch, after, 25, n, c)
+    _see_transposed(start, d, y, g, cube(scratch, after, 12, n, k), sheet(scratch, after, 12, n * k),
+                    sheet(scratch, 0, 16, n * k))
     for i in range(25):
-        product(v[_meets(i // 5) * 4 + _meets(i % 5)], w[i // 5, i % 5], m[i])
-    flat = m.reshape(5, 5, n * c)
+        product(v[_meets(i // 5) * 4 + _meets(i % 5)], w[i], m[i])
+    flat = sheet(scratch, after, 25, n * c)
     for s in range(5):                                      # e0 = w2 a + (w0 + w2) x, e1 = w0 b + (w0 + w2) x down
-        _add(flat[2, s], flat[3, s])
-        _add(flat[2, s], flat[0, s])
+        _add(flat[10 + s], flat[15 + s], flat[s])
     for u in range(5):                                      # and along the row
         if u != 2:
-            _add(flat[u, 2], flat[u, 3])
-            _add(flat[u, 2], flat[u, 0])
-            finish(m[5 * u:5 * u + 2].reshape(2 * n, c), b, code, scale, shift)
-            finish(m[5 * u + 3:5 * u + 5].reshape(2 * n, c), b, code, scale, shift)
+            i = 5 * u
+            _add(flat[i + 2], flat[i + 3], flat[i])
+            for j in (i, i + 3):
+                finish(sheet(scratch, after + j * n * c, 2 * n, c), b, code, scale, shift)
     down, across = (y.shape[1] + g.top + 3) // 4, (y.shape[2] + g.left + 3) // 4
     for t in range(n):
         tx, more = (start + t) % across, (start + t) // across
@@ -234,10 +229,12 @@ def _holds(i):
     return 3 if i == 0 else 1 if i == 1 else 0 if i == 2 else 4
 
 
-@inlined
-def _add(x, y):
-    for k in range(len(y)):
+@kernel
+def _add(x, y, z):
+    """y += x and z += x"""
+    for k in range(len(x)):
         y[k] += x[k]
+        z[k] += x[k]
 
 
 @inlined
@@ -247,24 +244,22 @@ def _meets(i):
 
 
 @kernel
-def _see_transposed(start, n, d, y, g, v, rows):
-    """v[4 i + j] = (d[-1] - d[0], d[0], d[1] - d[0], d[1]) down (i) and along the row (j), for each tile."""
-    k = d.shape[3]
+def _see_transposed(start, d, y, g, rows, flat, out):
+    """out[4 i + j] = (d[-1] - d[0], d[0], d[1] - d[0], d[1]) down (i) and along the row (j), for each tile; rows
+    (12, tiles, k) and flat (12, tiles * k) are one memory, for the way along the row."""
+    edge = np.empty((3, d.shape[3]), np.float32)
     down, across = (y.shape[1] + g.top + 3) // 4, (y.shape[2] + g.left + 3) // 4
-    edge = np.empty((3, k), np.float32)
-    for t in range(n):
+    for t in range(rows.shape[1]):
         tx, more = (start + t) % across, (start + t) // across
         ty, image = more % down, more // down
         for r in range(3):
-            iy = 2 * ty - 1 + r
+            iy, i = 2 * ty - 1 + r, 4 * r
             if not 0 <= iy < g.oh:
                 for s in range(4):
-                    rows[4 * r + s, t] = 0
+                    clear(rows[i + s, t])
                 continue
             seen, _ = span(d[image, iy], 2 * tx - 1, 1, edge)
-            _neighbours(seen[0], seen[1], seen[2],
-                        rows[4 * r, t], rows[4 * r + 1, t], rows[4 * r + 2, t], rows[4 * r + 3, t])
-    flat, out = rows.reshape(12, n * k), v.reshape(16, n * k)
+            _neighbours(seen[0], seen[1], seen[2], rows[i, t], rows[i + 1, t], rows[i + 2, t], rows[i + 3, t])
     for s in range(4):
         _neighbours(flat[s], flat[4 + s], flat[8 + s], out[s], out[4 + s], out[8 + s], out[12 + s])
 

@@ -9,7 +9,7 @@ algorithm read backwards. Relative error about 1e-5.
 import numpy as np
 
 from .. import cpu
-from ..cpu import SCRATCH, copy, inlined, kernel, product, ready, remembered, run, span
+from ..cpu import SCRATCH, clear, copy, inlined, kernel, product, ready, remembered, run, span
 from .activation_cpu import finish
 
 BLOCK = 32                                  # tiles a block: enough rows for BLAS, few enough for the L2 cache
@@ -213,7 +213,7 @@ def _see(start, x, g, v, rows):
             iy, i = y0 + r * d, 6 * r
             if not 0 <= iy < x.shape[1]:
                 for s in range(6):
-                    rows[i + s, t] = 0
+                    clear(rows[i + s, t])
                 continue
             seen, step = span(x[image, iy], x0, d, edge)
             _b(seen[0], seen[step], seen[2 * step], seen[3 * step], seen[4 * step], seen[5 * step],
@@ -324,7 +324,8 @@ def _see_outputs(start, dy, g, z, rows):
         for r in range(4):
             to = rows[r]
             if oy + r * d >= g.oh:
-                to[:, t] = 0
+                for s in range(6):
+                    clear(to[s, t])
                 continue
             seen, step = span(dy[image, oy + r * d], ox, d, edge)
             _at(seen[0], seen[step], seen[2 * step], seen[3 * step],
