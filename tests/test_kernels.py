@@ -126,7 +126,8 @@ CASES = [
 
 @pytest.mark.parametrize("x, w, padding", [
     ((2, 37, 35, 75), (3, 3, 75, 90), "same"), ((1, 16, 18, 33), (3, 3, 33, 16), 1),
-    ((3, 1, 1, 20), (3, 3, 20, 17), 1), ((2, 9, 12, 16), (3, 3, 16, 20), ((2, 0), (0, 3))), ((1, 8, 7, 130), (3, 3, 130, 120), 0)])
+    ((3, 1, 1, 20), (3, 3, 20, 17), 1), ((2, 9, 12, 16), (3, 3, 16, 20), ((2, 0), (0, 3))),
+    ((1, 8, 7, 130), (3, 3, 130, 120), 0)])
 def test_large_stride_2_convolutions(monkeypatch, x, w, padding):
     """They have a kernel of their own, which these small ones take when told to."""
     monkeypatch.setattr(importlib.import_module("minicnn.ops.conv_cpu"), "LARGE", 0)
