@@ -26,7 +26,27 @@ def _cupy():
         return None, f"CuPy cannot be imported ({e})"
     except Exception as e:                      # CUDARuntimeError exists only where cupy does
         return None, f"CuPy found no usable GPU ({e})"
-    return (cupy, "") if count else (None, "CuPy found no GPU")
+    if not count:
+        return None, "CuPy found no GPU"
+    cupy.cuda.set_allocator(_explaining(cupy, cupy.cuda.get_allocator()))
+    return cupy, ""
+
+
+def _explaining(cupy, allocate):
+    """CuPy's allocator, with a message that says what was asked for and what there was."""
+    def allocator(size):
+        try:
+            return allocate(size)
+        except MemoryError:
+            free, total = cupy.cuda.runtime.memGetInfo()
+            raise MemoryError(f"the GPU has no room for {size} bytes more: {free} of {total} are free "
+                              "(use a smaller batch or smaller images)") from None
+    return allocator
+
+
+def cupy():
+    """The module cupy; there is a GPU. For what the array modules do not share: streams, raw kernels."""
+    return _cupy()[0]
 
 
 def on_gpu(x):
@@ -36,7 +56,7 @@ def on_gpu(x):
 
 def xp(x):
     """The array module of x: numpy or cupy."""
-    return _cupy()[0] if on_gpu(x) else np
+    return cupy() if on_gpu(x) else np
 
 
 # ------------------------------------------------------------------ the current device
@@ -61,6 +81,7 @@ class device:
         global _process
         self.name, self.before = _checked(name), _process
         _process = self.name
+        _use(self.name)
 
     def __enter__(self):
         global _process
@@ -70,6 +91,7 @@ class device:
 
     def __exit__(self, *_):
         _thread.name = self.before
+        _use(current())
 
 
 def _checked(name):
@@ -78,13 +100,19 @@ def _checked(name):
         return "cpu"
     if kind != "cuda" or (number and not number.isdigit()):
         raise ValueError(f"device got {name!r}: expected 'cpu', 'cuda' or 'cuda:1'")
-    cupy, why = _cupy()
-    if cupy is None:
+    _, why = _cupy()
+    if why:
         raise RuntimeError(f"device {name!r} was asked for, but {why}: "
                            "install a cupy wheel for this GPU, or use 'cpu'")
-    if int(number or 0) >= cupy.cuda.runtime.getDeviceCount():
-        raise ValueError(f"device got {name!r}, but there are {cupy.cuda.runtime.getDeviceCount()} GPUs")
+    if int(number or 0) >= cupy().cuda.runtime.getDeviceCount():
+        raise ValueError(f"device got {name!r}, but there are {cupy().cuda.runtime.getDeviceCount()} GPUs")
     return f"cuda:{int(number or 0)}"
+
+
+def _use(name):
+    """Tell CuPy, which has a current GPU of its own in each thread."""
+    if name != "cpu":
+        cupy().cuda.Device(int(name[5:])).use()
 
 
 def current():
@@ -95,15 +123,15 @@ def current():
 def stay_on(name):
     """Make the device of that name (given by `current`) the one in force in this thread, which has just begun."""
     _thread.name = name
+    _use(name)
 
 
 def to(name, x):
     """The array x on the device of that name (x itself where it is there already)."""
     if name == "cpu":
-        return _cupy()[0].asnumpy(x) if on_gpu(x) else np.asarray(x)
-    cupy = _cupy()[0]
-    with cupy.cuda.Device(int(name[5:])):
-        return cupy.asarray(x)
+        return cupy().asnumpy(x) if on_gpu(x) else np.asarray(x)
+    with cupy().cuda.Device(int(name[5:])):
+        return cupy().asarray(x)
 
 
 def _moved(x, name):
@@ -113,8 +141,7 @@ def _moved(x, name):
 
 
 def _arrays(x):
-    cupy = _cupy()[0]
-    kinds = (np.ndarray,) if cupy is None else (np.ndarray, cupy.ndarray)
+    kinds = (np.ndarray,) if cupy() is None else (np.ndarray, cupy().ndarray)
     for path, found in walk(x, kinds + (Tracked,)):
         if isinstance(found, Tracked):
             yield path, found.value
@@ -143,9 +170,8 @@ def memory():
     if current() == "cpu":
         import resource
         return {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
-    cupy = _cupy()[0]
-    with cupy.cuda.Device(int(current()[5:])):
-        pool, (free, total) = cupy.get_default_memory_pool(), cupy.cuda.runtime.memGetInfo()
+    with cupy().cuda.Device(int(current()[5:])):
+        pool, (free, total) = cupy().get_default_memory_pool(), cupy().cuda.runtime.memGetInfo()
         return {"used": pool.used_bytes(), "held": pool.total_bytes(), "free": free, "total": total}
 
 
@@ -174,11 +200,12 @@ def seed(n):
 def dispatch(formula, *args):
     """formula(*args), by the kernel of that name in the neighbour file where there is one that takes them.
 
-    `_conv4` in `ops/conv.py` may have a `conv4` in `ops/conv_cpu.py` (Numba). Kernels compute in float32 and
-    answer NotImplemented to arguments that are too rare for them. Where a tape listens the formula runs, since
-    it is made of operators.
+    `_conv4` in `ops/conv.py` may have a `conv4` in `ops/conv_cpu.py` (Numba) and one in `ops/conv_cuda.py`, which
+    launches the kernels of `ops/conv.cu` for arrays on the GPU. Kernels compute in float32 and answer
+    NotImplemented to arguments that are too rare for them. Where a tape listens the formula runs, since it is made
+    of operators.
     """
-    fast = _kernel(formula.__module__, formula.__name__)
+    fast = _kernel(formula.__module__, formula.__name__, "cuda" if any(map(on_gpu, args)) else "cpu")
     if fast is not None and all(_takes(a) for a in args):
         y = fast(*args)
         if y is not NotImplemented:
@@ -188,13 +215,13 @@ def dispatch(formula, *args):
 
 def _takes(a):
     dtype = getattr(a, "dtype", None)
-    return dtype is None or not (isinstance(a, Tracked) or on_gpu(a) or dtype == np.float64)
+    return dtype is None or not (isinstance(a, Tracked) or dtype == np.float64)
 
 
 @functools.lru_cache(maxsize=None)
-def _kernel(module, name):
-    if os.environ.get("MINICNN_NUMBA") == "0" or importlib.util.find_spec("numba") is None:
+def _kernel(module, name, kind):
+    if kind == "cpu" and (os.environ.get("MINICNN_NUMBA") == "0" or importlib.util.find_spec("numba") is None):
         return None
-    if importlib.util.find_spec(module + "_cpu") is None:
+    if importlib.util.find_spec(f"{module}_{kind}") is None:
         return None
-    return getattr(importlib.import_module(module + "_cpu"), name.lstrip("_"), None)
+    return getattr(importlib.import_module(f"{module}_{kind}"), name.lstrip("_"), None)
