@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import os
 import threading
+import weakref
 
 import numpy as np
 
@@ -161,6 +162,16 @@ def cpucopy(x):
     return _moved(x, "cpu")
 
 
+_pools = weakref.WeakSet()                  # beside CuPy's default pool
+
+
+def private_pool():
+    """A new pool of GPU memory, for who must know that nobody else gets it; `memory` counts it."""
+    pool = cupy().cuda.MemoryPool()
+    _pools.add(pool)
+    return pool
+
+
 def memory():
     """Bytes held on the device in force: {"used", "held", "free", "total"}; the CPU knows its peak only.
 
@@ -171,8 +182,9 @@ def memory():
         import resource
         return {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
     with cupy().cuda.Device(int(current()[5:])):
-        pool, (free, total) = cupy().get_default_memory_pool(), cupy().cuda.runtime.memGetInfo()
-        return {"used": pool.used_bytes(), "held": pool.total_bytes(), "free": free, "total": total}
+        pools, (free, total) = [cupy().get_default_memory_pool(), *_pools], cupy().cuda.runtime.memGetInfo()
+        return {"used": sum(p.used_bytes() for p in pools), "held": sum(p.total_bytes() for p in pools),
+                "free": free, "total": total}
 
 
 # ------------------------------------------------------------------ random numbers

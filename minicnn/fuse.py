@@ -7,6 +7,8 @@ does not know stays as it is.
 import numpy as np
 
 from .autograd import value
+from .device import on_gpu
+from .graph import Replayed
 from .layers import BatchNorm, Chain, Conv, Deconv, Dense, Dropout
 from .ops.activation import ACTIVATIONS, then
 from .ops.batchnorm import affine
@@ -18,15 +20,16 @@ __all__ = ["fuse"]
 
 
 class Fused:
-    """A model for inference: a fresh output, or `out=` filled; one thread at a time."""
+    """A model for inference: a fresh output, or `out=` filled; one thread at a time. On the GPU the whole forward
+    pass is one CUDA graph, recorded at the first call with images of a new shape."""
 
     def __init__(self, model):
-        self.model = model
+        self.model, self.replayed = model, Replayed(model)
 
     def __call__(self, *args, out=None):
-        y = self.model(*args)
+        y = self.replayed(*args)
         if out is None:
-            return y
+            return y.copy() if on_gpu(y) else y
         if out.shape != y.shape or out.dtype != y.dtype:
             raise ValueError(f"the model gives {y.dtype} {y.shape}, but out is {out.dtype} {out.shape}")
         out[...] = y
@@ -72,7 +75,8 @@ def fused(layers):
             if isinstance(last, Then) and last.takes(scale):
                 last.add_affine(scale, shift)
             else:
-                steps.append(Affine(scale, shift))
+                dtype = value(layer.params).dtype
+                steps.append(Affine(scale.astype(dtype), shift.astype(dtype)))
         elif ACTIVATIONS.get(getattr(layer, "__name__", None)) is layer and isinstance(last, Then) and last.bare():
             last.activation = layer.__name__
         else:
@@ -94,7 +98,7 @@ class Affine:
         self.scale, self.shift = scale, shift
 
     def __call__(self, x):
-        return affine(x, self.scale.astype(x.dtype), self.shift.astype(x.dtype))
+        return affine(x, self.scale.astype(x.dtype, copy=False), self.shift.astype(x.dtype, copy=False))
 
     def __repr__(self):
         return f"affine({len(self.scale)})"
