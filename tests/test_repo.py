@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = sorted(p for top in ("minicnn", "benchmarks", "examples", "tests") for p in (ROOT / top).rglob("*.py"))
+SOURCES = sorted(p for top in ("minicnn", "colorize", "benchmarks", "examples", "tests") for p in (ROOT / top).rglob("*.py"))
 
 
 def name_of(path):
