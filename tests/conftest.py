@@ -1,18 +1,38 @@
-"""Fixtures of all tests: `backend` runs a test once for each dtype, in float32 with and without the Numba kernels."""
+"""Fixtures of all tests: `backend` runs a test once for each place where arrays live and each dtype."""
+import importlib
+
 import pytest
 
 from minicnn.device import _kernel
 
-from .tools import BACKENDS, FORMULA
+from .cuda_on_cpu import installed, loader
+from .tools import BACKENDS, CUDA, CUDA_ON_CPU, FORMULA, missing
 
 
 @pytest.fixture(params=BACKENDS, ids=lambda b: b.name)
 def backend(request, monkeypatch):
-    if request.param is not FORMULA:
-        yield request.param
-        return
-    with monkeypatch.context() as m:
-        m.setenv("MINICNN_NUMBA", "0")
+    """Each of BACKENDS: NumPy arrays with and without Numba's kernels, the CUDA kernels on the CPU, a real GPU."""
+    if request.param is FORMULA:
+        with monkeypatch.context() as m:
+            m.setenv("MINICNN_NUMBA", "0")
+            _kernel.cache_clear()
+            yield request.param
         _kernel.cache_clear()
+    elif request.param is CUDA_ON_CPU:
+        request.getfixturevalue("cuda_on_cpu")
         yield request.param
-    _kernel.cache_clear()
+    else:
+        if request.param is CUDA:
+            no_gpu = importlib.import_module("minicnn.device")._cupy()[1]
+            if no_gpu:
+                missing("gpu", no_gpu)
+        yield request.param
+
+
+@pytest.fixture
+def cuda_on_cpu():
+    """minicnn finds a GPU, which is the fake one; gives the module cupy."""
+    if loader.missing():
+        missing("g++", loader.missing())
+    with installed() as cupy:
+        yield cupy

@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 
 import minicnn as mc
+from minicnn.device import to
+
+from .cuda_on_cpu import fake_cupy
 
 
 def need(name):
@@ -15,9 +18,14 @@ def need(name):
     try:
         return importlib.import_module(name)
     except ImportError as e:
-        if name in os.environ.get("REQUIRE", "").split(","):
-            pytest.fail(f"REQUIRE lists {name}, which cannot be imported: {e}")
-        pytest.skip(f"{name} cannot be imported: {e}", allow_module_level=True)
+        missing(name, f"{name} cannot be imported: {e}")
+
+
+def missing(name, why):
+    """Skip, unless the variable REQUIRE lists that name."""
+    if name in os.environ.get("REQUIRE", "").split(","):
+        pytest.fail(f"REQUIRE lists {name}, but {why}")
+    pytest.skip(why, allow_module_level=True)
 
 
 # ------------------------------------------------------------------ backends
@@ -32,7 +40,10 @@ def numpy_backend(dtype):
 
 FLOAT32, FLOAT64 = numpy_backend("float32"), numpy_backend("float64")
 FORMULA = FLOAT32._replace(name="float32-formula")  # as on a machine without Numba
-BACKENDS = [FLOAT32, FORMULA, FLOAT64]
+CUDA_ON_CPU = Backend("cuda-on-cpu", "float32", lambda a: fake_cupy.asarray(FLOAT32.put(a)),
+                      lambda a: fake_cupy.asnumpy(a))       # the CUDA kernels, compiled by g++
+CUDA = Backend("cuda", "float32", lambda a: to("cuda:0", FLOAT32.put(a)), lambda a: to("cpu", a))
+BACKENDS = [FLOAT32, FORMULA, FLOAT64, CUDA_ON_CPU, pytest.param(CUDA, marks=pytest.mark.gpu)]
 TOLERANCE = {"float32": 2e-5, "float64": 1e-11}     # relative to the largest value of the output
 
 

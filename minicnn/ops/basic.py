@@ -276,7 +276,7 @@ def ungetitem(dy, *, index, shape):
     if all(i is None or i is Ellipsis or isinstance(i, (slice, int, np.integer)) for i in simple):
         x[index] = dy
     else:
-        np.add.at(x, index, dy)                 # an element may be picked more than once
+        xp(dy).add.at(x, index, dy)             # an element may be picked more than once
     return x
 
 

@@ -169,7 +169,7 @@ def _total(x):
 def _nll_gradient(dy, scores, indices, values):
     """softmax(scores) * (total value of the position) - values at their indices; made of operators."""
     onehot = xp(values).zeros(scores.shape, values.dtype)
-    np.add.at(onehot, (xp(values).arange(len(values))[:, None], indices), values)
+    xp(values).add.at(onehot, (xp(values).arange(len(values))[:, None], indices), values)
     return mul(sub(mul(softmax(scores), values.sum(axis=1, keepdims=True)), onehot), dy)
 
 

@@ -1,7 +1,7 @@
 """Pooling, its inverse unpool, and upsampling of images (N, H, W, C)."""
 import numpy as np
 
-from ..autograd import nograd, primitive
+from ..autograd import nograd, primitive, value
 from ..device import dispatch, xp
 from .basic import mul
 from .shapes import images, sides, padded, padded_zeros, pair, taps, window
@@ -24,7 +24,7 @@ def pool(x, *, window=2, stride=None, padding=0, mode="max"):
     o = _options("pool", x, window, stride, padding, mode)
     if mode == "max":
         return poolmax(x, **o)
-    return mul(poolsum(x, **o), _per_window(x, x.shape, o, valid=mode == "avg_valid"))
+    return mul(poolsum(x, **o), _per_window(value(x), x.shape, o, valid=mode == "avg_valid"))
 
 
 def unpool(x, *, window=2, stride=None, padding=0, mode="max"):
@@ -39,7 +39,7 @@ def unpool(x, *, window=2, stride=None, padding=0, mode="max"):
              x.shape[3])
     if min(shape[1:3]) < 1:
         raise ValueError(f"unpool: images of shape {x.shape} with window {window} and padding {padding} give {shape}")
-    scale = _per_window(x, shape, o, valid=mode == "avg") * (kh * kw)
+    scale = _per_window(value(x), shape, o, valid=mode == "avg") * (kh * kw)
     if mode != "avg":
         scale = scale * 0 + 1
     return poolspread(mul(x, scale), shape=shape, **o)
@@ -186,8 +186,8 @@ def _upsample_back(dy, scale, mode):
         shape = dy.shape[:axis] + (n,) + dy.shape[axis + 1:]
         dx = xp(dy).zeros(shape, dy.dtype)
         at = (slice(None),) * axis
-        np.add.at(dx, at + (low,), dy * (1 - f))
-        np.add.at(dx, at + (high,), dy * f)
+        xp(dy).add.at(dx, at + (low,), dy * (1 - f))
+        xp(dy).add.at(dx, at + (high,), dy * f)
         dy = dx
     return dy
 

@@ -1,0 +1,281 @@
+// Runs a kernel's grid on one CPU thread: blocks one after another, the threads of a block as fibers that switch at
+// __syncthreads() and warp operations, in an order that the caller chooses. Design: see __init__.py.
+#include <cstdarg>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <random>
+#include <vector>
+#include <algorithm>
+#include <numeric>
+#include <sys/mman.h>
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#else
+#include <ucontext.h>
+#endif
+#define MC_RUNTIME
+#include "cuda_cpu.h"
+
+enum State { NEW, READY, AT_BARRIER, IN_WARP, DONE };
+struct Thread {
+    State state;
+    int stack, kind, lane, width, line;         // where it waits, and for what
+    unsigned mask;
+    unsigned long long value;
+    const char* file;
+};
+static const int MOST = 1024, STACK = 128 * 1024, GUARD = 4096;
+static Thread threads[MOST];
+static int count, running;                      // threads of a block, the one that runs
+static void (*invoke)(void**);
+static void** arguments;
+static char message[1024];
+
+extern "C" mc_context mc_now = {};
+extern "C" const char* mc_message() { return message; }
+
+// ------------------------------------------------------------------ fibers: stack 0..MOST-1, made when first used
+
+static char* stacks[MOST];
+static std::vector<int> free_stacks;
+
+static void thread_main();
+
+#if defined(__x86_64__)
+static void *fiber_sp[MOST], *scheduler_sp;
+extern "C" void mc_switch(void** from, void* to);       // save the callee-saved registers and the stack, load the other's
+asm(".text\n.globl mc_switch\n.type mc_switch,@function\nmc_switch:\n"
+    "push %rbp\npush %rbx\npush %r12\npush %r13\npush %r14\npush %r15\n"
+    "mov %rsp,(%rdi)\nmov %rsi,%rsp\n"
+    "pop %r15\npop %r14\npop %r13\npop %r12\npop %rbx\npop %rbp\nret\n.size mc_switch,.-mc_switch\n");
+static void prepare(int s) {
+    void** top = (void**)(stacks[s] + STACK);
+    *--top = nullptr;                           // the stack of a function is off by 8 from a multiple of 16
+    *--top = (void*)thread_main;
+    fiber_sp[s] = top - 6;
+}
+static void enter(int s) { mc_switch(&scheduler_sp, fiber_sp[s]); }
+static void leave(int s) { mc_switch(&fiber_sp[s], scheduler_sp); }
+static unsigned flush_denormals() { unsigned old = _mm_getcsr(); _mm_setcsr(old | 0x8040); return old; }
+static void restore(unsigned old) { _mm_setcsr(old); }
+#else
+static ucontext_t fiber_context[MOST], scheduler_context;
+static void prepare(int s) {
+    getcontext(&fiber_context[s]);
+    fiber_context[s].uc_stack.ss_sp = stacks[s];
+    fiber_context[s].uc_stack.ss_size = STACK;
+    makecontext(&fiber_context[s], thread_main, 0);
+}
+static void enter(int s) { swapcontext(&scheduler_context, &fiber_context[s]); }
+static void leave(int s) { swapcontext(&fiber_context[s], &scheduler_context); }
+#if defined(__aarch64__)
+static unsigned long flush_denormals() {
+    unsigned long old; asm volatile("mrs %0, fpcr" : "=r"(old)); asm volatile("msr fpcr, %0" :: "r"(old | 1ul << 24));
+    return old;
+}
+static void restore(unsigned long old) { asm volatile("msr fpcr, %0" :: "r"(old)); }
+#else
+static int flush_denormals() { return 0; }
+static void restore(int) {}
+#endif
+#endif
+
+static void thread_main() {
+    invoke(arguments);
+    threads[running].state = DONE;
+    leave(threads[running].stack);
+    __builtin_unreachable();
+}
+
+static mc_dim3 place(unsigned i, mc_dim3 size) { return {i % size.x, i / size.x % size.y, i / size.x / size.y}; }
+
+static void run(int t) {
+    Thread& thread = threads[t];
+    if (thread.state == NEW) {
+        if (free_stacks.empty()) { snprintf(message, sizeof message, "out of stacks"); return; }
+        thread.stack = free_stacks.back();
+        free_stacks.pop_back();
+        if (!stacks[thread.stack]) {
+            char* p = (char*)mmap(nullptr, STACK + GUARD, PROT_READ | PROT_WRITE,
+                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+            mprotect(p, GUARD, PROT_NONE);
+            stacks[thread.stack] = p + GUARD;
+        }
+        prepare(thread.stack);
+    }
+    thread.state = READY;
+    running = t;
+    mc_now.thread = place(t, mc_now.threads);
+    enter(thread.stack);
+    if (thread.state == DONE) free_stacks.push_back(thread.stack);
+}
+
+// ------------------------------------------------------------------ what kernels call
+
+// Report a fault of the running thread and leave it for ever; the scheduler gives up the launch.
+static void fault(const char* format, ...) {
+    if (!message[0]) {
+        va_list list;
+        va_start(list, format);
+        vsnprintf(message, sizeof message, format, list);
+        va_end(list);
+    }
+    leave(threads[running].stack);
+}
+
+static void wait(State state, const char* file, int line) {
+    Thread& me = threads[running];
+    me.state = state, me.file = file, me.line = line;
+    leave(me.stack);
+}
+
+extern "C" void mc_barrier(const char* file, int line) { wait(AT_BARRIER, file, line); }
+extern "C" void mc_atomic(void*, int) {}
+
+static unsigned long long exchange(int t, int first, unsigned votes) {
+    Thread& me = threads[t];
+    int lane = t - first, low = lane & ~(me.width - 1), high = low + me.width - 1, from = lane;
+    switch (me.kind) {
+        case MC_SYNC: return 0;
+        case MC_BALLOT: return votes;
+        case MC_ANY: return votes != 0;
+        case MC_ALL: return votes == me.mask;
+        case MC_IDX: from = low | (me.lane & (me.width - 1)); break;
+        case MC_UP: from = lane - me.lane < low ? lane : lane - me.lane; break;
+        case MC_DOWN: from = lane + me.lane > high ? lane : lane + me.lane; break;
+        case MC_XOR: from = (lane ^ me.lane) > high ? lane : lane ^ me.lane; break;
+    }
+    if (!(me.mask >> from & 1))
+        fault("BAD SHUFFLE: lane %d reads lane %d, which is not in the mask %08x, at %s:%d", lane, from, me.mask,
+              me.file, me.line);
+    return threads[first + from].value;
+}
+
+// A warp operation: the last lane of the mask to come does it for all.
+extern "C" unsigned long long mc_warp(int kind, unsigned mask, unsigned long long value, int lane, int width,
+                                      const char* file, int line) {
+    int t = running, first = t & ~31;
+    Thread& me = threads[t];
+    me.kind = kind, me.mask = mask, me.value = value, me.lane = lane, me.width = width, me.file = file, me.line = line;
+    if (!(mask >> (t - first) & 1)) fault("BAD MASK: lane %d is not in its mask %08x, at %s:%d", t - first, mask, file, line);
+    if (width < 1 || width > 32 || (width & (width - 1)))
+        fault("BAD SHUFFLE: a width of %d is no power of two up to 32, at %s:%d", width, file, line);
+    bool all = true;
+    for (int i = 0; i < 32; i++) {
+        if (!(mask >> i & 1) || first + i == t) continue;
+        Thread& other = threads[first + i];
+        if (first + i >= count || other.state == DONE)
+            fault("BAD MASK: %08x names lane %d, which %s, at %s:%d", mask, i,
+                  first + i >= count ? "does not exist" : "has ended", file, line);
+        if (other.state != IN_WARP) all = false;
+        else if (other.mask != mask || other.kind != kind || other.line != line)
+            fault("DIVERGENT: lane %d is at %s:%d with mask %08x, lane %d at %s:%d with mask %08x", t - first, file,
+                  line, mask, i, other.file, other.line, other.mask);
+    }
+    if (!all) {
+        wait(IN_WARP, file, line);
+        return me.value;
+    }
+    unsigned votes = 0;
+    unsigned long long results[32] = {};
+    for (int i = 0; i < 32; i++) if (mask >> i & 1) votes |= (unsigned)(threads[first + i].value != 0) << i;
+    for (int i = 0; i < 32; i++) if (mask >> i & 1) results[i] = exchange(first + i, first, votes);
+    for (int i = 0; i < 32; i++)
+        if (mask >> i & 1) threads[first + i].value = results[i], threads[first + i].state = READY;
+    return me.value;
+}
+
+// ------------------------------------------------------------------ the scheduler
+
+static bool runnable(int t) { return threads[t].state <= READY; }
+
+// Run these threads, in order, each until it waits, as long as any can run.
+static void run_all(const int* order, int n) {
+    for (bool any = true; any && !message[0];) {
+        any = false;
+        for (int i = 0; i < n && !message[0]; i++)
+            if (runnable(order[i])) run(order[i]), any = true;
+    }
+}
+
+// Nothing can run any more: is it a barrier that all have reached?
+static bool open_barrier() {
+    const Thread* at = nullptr;
+    int ended = -1;
+    for (int t = 0; t < count; t++) {
+        Thread& thread = threads[t];
+        if (thread.state == IN_WARP) {
+            snprintf(message, sizeof message, "DEADLOCK: thread %d waits for the lanes %08x at %s:%d, which are elsewhere",
+                     t, thread.mask, thread.file, thread.line);
+            return false;
+        }
+        if (thread.state == DONE) ended = t;
+        else if (at && (at->line != thread.line || strcmp(at->file, thread.file)))
+            snprintf(message, sizeof message, "DIVERGENT: thread %d is at the __syncthreads of %s:%d, thread %d at that "
+                     "of %s:%d", (int)(at - threads), at->file, at->line, t, thread.file, thread.line);
+        else at = &thread;
+        if (message[0]) return false;
+    }
+    if (at && ended >= 0)
+        snprintf(message, sizeof message, "DIVERGENT: thread %d waits at the __syncthreads of %s:%d, thread %d has ended",
+                 (int)(at - threads), at->file, at->line, ended);
+    if (!at || message[0]) return false;
+    for (int t = 0; t < count; t++) threads[t].state = READY;
+    return true;
+}
+
+static void run_block(const std::vector<int>& order, const std::vector<int>& groups) {
+    free_stacks.resize(MOST);
+    std::iota(free_stacks.rbegin(), free_stacks.rend(), 0);
+    for (int t = 0; t < count; t++) threads[t].state = NEW;
+    do {
+        for (bool any = true; any && !message[0];) {
+            for (size_t g = 0; g + 1 < groups.size(); g++) run_all(&order[groups[g]], groups[g + 1] - groups[g]);
+            any = std::any_of(order.begin(), order.end(), runnable);
+        }
+    } while (!message[0] && open_barrier());
+}
+
+// Schedules: 0 and 1 ascending and descending, 2 and 3 the same but one warp runs alone up to its next
+// __syncthreads, from 4 on random blocks and threads, the odd ones warp by warp.
+extern "C" int mc_launch(void (*kernel)(void**), void** args, mc_dim3 grid, mc_dim3 block, char* shared, char* shared_end,
+                         int schedule) {
+    invoke = kernel, arguments = args, message[0] = 0;
+    count = block.x * block.y * block.z;
+    mc_now = {{}, {}, block, grid};
+    bool greedy = schedule < 4 ? schedule >= 2 : schedule & 1, descending = schedule < 4 && (schedule & 1);
+    std::vector<int> order(count), warps((count + 31) / 32), groups(1, 0);
+    std::vector<unsigned> blocks(grid.x * grid.y * grid.z);
+    std::iota(blocks.begin(), blocks.end(), 0u);
+    std::iota(warps.begin(), warps.end(), 0);
+    std::mt19937 random(schedule);
+    if (descending) std::reverse(blocks.begin(), blocks.end()), std::reverse(warps.begin(), warps.end());
+    if (schedule >= 4) std::shuffle(blocks.begin(), blocks.end(), random);
+    auto fp = flush_denormals();
+    for (unsigned b : blocks) {
+        groups.resize(1);
+        if (greedy) {
+            if (schedule >= 4) std::shuffle(warps.begin(), warps.end(), random);
+            int n = 0;
+            for (int w : warps) {
+                int first = n;
+                for (int t = 32 * w; t < std::min(32 * w + 32, count); t++) order[n++] = t;
+                if (descending) std::reverse(&order[first], &order[0] + n);
+                if (schedule >= 4) std::shuffle(&order[first], &order[0] + n, random);
+                groups.push_back(n);
+            }
+        } else {
+            std::iota(order.begin(), order.end(), 0);
+            if (descending) std::reverse(order.begin(), order.end());
+            if (schedule >= 4) std::shuffle(order.begin(), order.end(), random);
+            groups.push_back(count);
+        }
+        mc_now.block = place(b, grid);
+        if (shared) memset(shared, 0xff, shared_end - shared);      // NaN
+        run_block(order, groups);
+        if (message[0]) break;
+    }
+    restore(fp);
+    return message[0] != 0;
+}
