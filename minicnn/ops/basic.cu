@@ -1,0 +1,56 @@
+// The sum of each channel of x (rows, C), in a fixed order: parts of it block by block, then the whole.
+//
+// A block goes through x in strips of MC_ROWS rows, and takes MC_WIDTH consecutive floats of each: all of them, or a
+// part of the one row where a row is long. A thread has the same places in every strip, so always the same channels.
+//
+// Constants: MC_C channels, MC_ROWS, MC_WIDTH.
+
+#define THREADS 256
+#define EACH ((MC_WIDTH + THREADS - 1) / THREADS)       // places of a thread: loads in flight
+#define STRIP (MC_ROWS * MC_C)
+
+// Row 0 of all (rows, c) becomes the sum of the rows.
+__device__ static void fold(float* all, unsigned rows, unsigned c) {
+    for (; rows > 1; rows = (rows + 1) / 2) {
+        const unsigned half = (rows + 1) / 2;
+        __syncthreads();
+        for (unsigned i = threadIdx.x; i < (rows - half) * c; i += THREADS)
+            all[i] += all[i + half * c];
+    }
+    __syncthreads();
+}
+
+// parts (C, blocks); `end` floats in x.
+extern "C" __global__ void __launch_bounds__(256)
+sum_parts(const float* __restrict__ x, float* __restrict__ parts, unsigned end) {
+    __shared__ float all[EACH * THREADS];
+    const unsigned first = blockIdx.y * MC_WIDTH, width = min(MC_WIDTH, STRIP - first);
+    float sum[EACH] = {};
+    for (unsigned strip = blockIdx.x * STRIP + first; strip < end; strip += gridDim.x * STRIP) {
+        const unsigned size = min(width, end - strip);
+#pragma unroll
+        for (int k = 0; k < EACH; k++) {
+            const unsigned i = threadIdx.x + k * THREADS;
+            sum[k] += i < size ? x[strip + i] : 0.0f;
+        }
+    }
+#pragma unroll
+    for (int k = 0; k < EACH; k++)
+        all[threadIdx.x + k * THREADS] = sum[k];
+    fold(all, MC_ROWS, MC_C);
+    for (unsigned c = threadIdx.x; c < min(width, (unsigned)MC_C); c += THREADS)
+        parts[(first + c) * gridDim.x + blockIdx.x] = all[c];
+}
+
+// One block a channel: sums (C) of its n parts.
+extern "C" __global__ void __launch_bounds__(256)
+sum_whole(const float* __restrict__ parts, float* __restrict__ sums, unsigned n) {
+    __shared__ float all[THREADS];
+    float sum = 0.0f;
+    for (unsigned i = threadIdx.x; i < n; i += THREADS)
+        sum += parts[blockIdx.x * n + i];
+    all[threadIdx.x] = sum;
+    fold(all, THREADS, 1);
+    if (threadIdx.x == 0)
+        sums[blockIdx.x] = all[0];
+}
