@@ -3,6 +3,7 @@ import importlib
 
 import pytest
 
+import minicnn as mc
 from minicnn.device import _kernel
 
 from .cuda_on_cpu import installed, loader
@@ -18,15 +19,20 @@ def backend(request, monkeypatch):
             _kernel.cache_clear()
             yield request.param
         _kernel.cache_clear()
-    elif request.param is CUDA_ON_CPU:
-        request.getfixturevalue("cuda_on_cpu")
-        yield request.param
+    elif request.param in (CUDA_ON_CPU, CUDA):
+        request.getfixturevalue("cuda_on_cpu" if request.param is CUDA_ON_CPU else "real_gpu")
+        with mc.device("cuda"):
+            yield request.param
     else:
-        if request.param is CUDA:
-            no_gpu = importlib.import_module("minicnn.device")._cupy()[1]
-            if no_gpu:
-                missing("gpu", no_gpu)
         yield request.param
+
+
+@pytest.fixture
+def real_gpu():
+    """Skips where there is none."""
+    why = importlib.import_module("minicnn.device")._cupy()[1]
+    if why:
+        missing("gpu", why)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 import minicnn as mc
 from minicnn.device import to
 
-from .cuda_on_cpu import fake_cupy
+from . import fake_cupy
 
 
 def need(name):

@@ -4,7 +4,7 @@
         y = mc.pool(cupy.asarray(x))            # runs pool.cu, compiled by g++
 
 `cuda_cpu.h` gives C++ the words of CUDA, `runtime.cpp` runs a block's threads as fibers that switch at
-`__syncthreads()` and warp shuffles, `loader.py` compiles and calls, `fake_cupy.py` is the module cupy.
+`__syncthreads()` and warp shuffles, `loader.py` compiles and calls, `../fake_cupy.py` is the module cupy.
 """
 import importlib
 import os
@@ -14,7 +14,8 @@ from contextlib import contextmanager
 
 from minicnn import cuda
 
-from . import fake_cupy, loader
+from .. import fake_cupy
+from . import loader
 
 Launch = namedtuple("Launch", "code options kernel grid block shapes")
 Launch.__doc__ = "One launch: the .cu text, the compiler's options, the kernel, and the shapes (None: a number)."

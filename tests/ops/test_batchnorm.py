@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 import minicnn as mc
+from minicnn.device import xp
 
 from .. import oracles
 from ..grids import BATCHNORM
@@ -38,14 +39,14 @@ def test_inference(backend, shape):
     m = moments(backend, shape[-1])
     mean, var = (backend.get(a).astype("float64") for a in (m.mean, m.var))
     for p in ((), (params,)):
-        check(backend, lambda x, *p: mc.batchnorm(x, like(m, x), *p, training=False),
+        check(backend, lambda x, *p: mc.batchnorm(x, like(x, mean, var), *p, training=False),
               lambda x, *p: oracles.batchnorm(x, mean, var, *(p or (None,))), x, *p)
 
 
-def like(m, x):
-    """Moments in the dtype of x: gradients in float64 need the digits."""
-    new = mc.bnmoments(len(m.mean), dtype=x.dtype)
-    new.mean, new.var = m.mean.astype(x.dtype), m.var.astype(x.dtype)
+def like(x, mean, var):
+    """Moments beside x, in its dtype: gradients in float64 need the digits."""
+    new = mc.bnmoments(len(mean))
+    new.mean, new.var = (xp(mc.value(x)).asarray(a, x.dtype) for a in (mean, var))
     return new
 
 

@@ -179,7 +179,7 @@ def test_accuracy(backend, shape):
     given = put(backend, x)
     assert float(mc.accuracy(given, y)) == pytest.approx(oracles.accuracy(x, y))
     correct, count = mc.accuracy(given, y, average=False)
-    assert count == (y >= 0).sum() and correct / count == pytest.approx(oracles.accuracy(x, y))
+    assert count == (y >= 0).sum() and float(correct / count) == pytest.approx(oracles.accuracy(x, y))
 
 
 @pytest.mark.parametrize("wrong, error, words", [

@@ -1,12 +1,13 @@
 """What minicnn uses of the module cupy, on NumPy arrays, and as strict: nothing is converted silently.
 
-Arrays wrap NumPy's; functions that are not written here are NumPy's, their results wrapped. Kernels go to `gpu.backend`.
+Arrays wrap NumPy's; functions that are not written here are NumPy's, their results wrapped. Kernels go
+to `gpu.backend`.
 """
 import types
 
 import numpy as np
 
-from . import loader
+from .cuda_on_cpu import loader
 
 METHODS = set("""all any argmax argmin argpartition argsort astype choose clip conj copy cumprod cumsum diagonal dot
 fill flatten item max mean min nonzero partition prod ravel repeat reshape round searchsorted sort squeeze std sum
@@ -16,7 +17,7 @@ SCALARS = (bool, int, float, complex, np.number, np.bool_)
 
 
 class Gpu:
-    """The pretended machine; `installed` in __init__.py sets it up."""
+    """The pretended machine; `installed` in cuda_on_cpu sets it up."""
     arch, multiprocessors, count, current = 53, 1, 1, 0
     free, total = 3 << 30, 4 << 30
     backend, allocate = None, None
@@ -304,7 +305,7 @@ class RawKernel:
             if isinstance(a, np.ndarray):
                 raise TypeError(f"Unsupported type {type(a)}")
             if isinstance(a, ndarray) and a._device != gpu.current:
-                raise CUDARuntimeError(f"{self.name}: an array of GPU {a._device}, while GPU {gpu.current} is in force")
+                raise CUDARuntimeError(f"{self.name}: an array of GPU {a._device}, but GPU {gpu.current} is in force")
         gpu.backend.launch(self.code, self.options, self.name, grid, block,
                            tuple(a._a if isinstance(a, ndarray) else a for a in args))
 
