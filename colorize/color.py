@@ -1,7 +1,7 @@
 """Colour spaces: sRGB and CIE Lab (D65), YUV and 8-bit Lab as OpenCV computes them, and the models' normalisations.
 
-Arrays are NumPy's or CuPy's with channels last, (..., 3), and keep their shape. sRGB is uint8 in 0..255 or floating in
-0..1. Lab is floating, L in 0..100, a and b roughly in -110..110. uint8 and float32 give float32, float64 gives float64.
+Arrays are NumPy's or CuPy's with channels last, (..., 3), and keep their shape. sRGB is uint8 in 0..255 or floating
+in 0..1. Lab is floating, L in 0..100, a and b roughly in -110..110. uint8 and float32 give float32, float64 float64.
 """
 import functools
 
@@ -14,7 +14,9 @@ __all__ = ["NORMS", "denormalise", "keep_gamut", "lab_to_rgb", "lab_to_uint8", "
 
 # ------------------------------------------------------------------ sRGB and Lab
 
-RGB_TO_XYZ = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
+RGB_TO_XYZ = np.array([[0.412453, 0.357580, 0.180423],
+                       [0.212671, 0.715160, 0.072169],
+                       [0.019334, 0.119193, 0.950227]])
 WHITE = np.array([0.95047, 1.0, 1.08883])               # D65, 2 degrees
 FORWARD = RGB_TO_XYZ / WHITE[:, None]                   # linear RGB to X, Y, Z as shares of the white's
 BACKWARD = np.linalg.inv(FORWARD)
@@ -64,7 +66,7 @@ def lab_to_rgb(lab, *, clip=True, gamut=False, uint8=False):
     """
     _colours("lab_to_rgb", lab, "float32", "float64")
     if uint8 and not clip:
-        raise ValueError("lab_to_rgb got clip=False and uint8=True, but uint8 has no room outside of 0..255: drop one")
+        raise ValueError("lab_to_rgb got clip=False and uint8=True, but uint8 ends at 0 and 255: drop one of them")
     return dispatch(_lab_to_rgb, lab, bool(clip), bool(gamut), bool(uint8))
 
 
@@ -154,7 +156,7 @@ def _to_uint8(rgb):
 # ------------------------------------------------------------------ as OpenCV computes
 
 
-SHIFT = 14                                              # OpenCV's fixed point for YUV; its 8-bit Lab has 12 and 15 bits
+SHIFT = 14                                              # the bits of OpenCV's fixed point for YUV
 TO_YUV = {"Y": (4899, 9617, 1868), "U": 8061, "V": 14369}                       # 0.299 0.587 0.114, 0.492, 0.877
 FROM_YUV = {"RV": 18678, "GU": -6472, "GV": -9519, "BU": 33292}                 # 1.14, -0.395, -0.581, 2.032
 
@@ -217,12 +219,13 @@ def rgb_to_lab8(rgb):
 
 @functools.lru_cache(maxsize=None)
 def _lab8_tables():
-    """Linear light of 256 levels in units of 1 / 2040, f(t) for t in those units times 2 ** 15, and the matrix times
-    2 ** 12."""
-    white = np.array([0.950456, 1, 1.088754])           # OpenCV's; ours is skimage's
-    t = np.arange(3072) / 2040
-    root = np.where(t < 216 / 24389, t * 841 / 108 + 16 / 116, np.cbrt(t))
-    return (np.rint(_linear(np.arange(256) / 255) * 2040).astype("int32"), np.rint(root * 2 ** 15).astype("int32"),
+    """Linear light of 256 levels in units of 1 / 2040; f(t) for t in those units, times 2 ** 15, computed in float32
+    as OpenCV does; the matrix times 2 ** 12."""
+    f = np.float32
+    t = np.arange(3072, dtype="float32") / f(2040)
+    root = np.where(t < f(216 / 24389), t * f(841 / 108) + f(16 / 116), np.cbrt(t))
+    white = np.array([0.950456, 1, 1.088754])           # OpenCV's; WHITE is scikit-image's
+    return (np.rint(_linear(np.arange(256) / 255) * 2040).astype("int32"), np.rint(root * f(2 ** 15)).astype("int32"),
             np.rint(RGB_TO_XYZ / white[:, None] * 4096).astype("int32"))
 
 
