@@ -6,7 +6,7 @@ import pytest
 
 import minicnn as mc
 
-from .cuda_on_cpu import fake_cupy
+from . import fake_cupy
 from .tools import close, missing, need, numpy_backend, randn
 
 gpu = fake_cupy.gpu
