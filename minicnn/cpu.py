@@ -237,10 +237,10 @@ class _Alias:
         self.__array_interface__ = {**x.__array_interface__, "data": (x.__array_interface__["data"][0], False)}
 
 
-def ready(x):
-    """x as kernels take it: float32 and contiguous. Kernels never write to what they are given to read, and marked as
-    read-only it would have every kernel compiled once more."""
-    x = np.require(x, "float32", ["C", "A"])
+def ready(x, dtype="float32"):
+    """x as kernels take it: of that dtype and contiguous. Kernels never write to what they are given to read, and
+    marked as read-only it would have every kernel compiled once more."""
+    x = np.require(x, dtype, ["C", "A"])
     return x if x.flags.writeable else np.asarray(_Alias(x))
 
 
