@@ -1,0 +1,251 @@
+"""What every source of pictures shares: batches made ahead on threads, in an order and with random draws that repeat,
+from any batch of any pass on."""
+import itertools
+import os
+import sys
+import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from minicnn.device import current, to
+from minicnn.train.data import Data
+
+from .augment import DRAWS, Augment, draws
+from .photos import Unreadable
+
+__all__ = ["Batches", "ahead", "split"]
+
+CROPS = ("random", "centre", "top-left")
+TRIES = 1000                # photos that may be unusable one after the other before it is an error
+SUBSTITUTE = 1 << 40        # places from here on are those of substitutes
+
+
+def ahead(f, items, workers):
+    """f(item) for each item, in order, computed by so many threads a little ahead; 0: by this thread.
+
+    >>> list(ahead(abs, [-1, 2, -3], 2))
+    [1, 2, 3]
+    """
+    if not workers:
+        yield from map(f, items)
+        return
+    items, waiting = iter(items), deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="colorize-data")
+    try:
+        waiting.extend(pool.submit(f, item) for item in itertools.islice(items, 2 * workers))
+        while waiting:
+            made = waiting.popleft().result()
+            waiting.extend(pool.submit(f, item) for item in itertools.islice(items, 1))
+            yield made
+    finally:                                # the end, an error, or the consumer has gone
+        for future in waiting:
+            future.cancel()
+        pool.shutdown()
+
+
+def split(items, *shares, seed=None):
+    """The items in several lists: shares are numbers of items, or fractions of all. A seed shuffles them first.
+
+    >>> split("abcdefgh", 0.5, 0.25, 2)
+    [['a', 'b', 'c', 'd'], ['e', 'f'], ['g', 'h']]
+    """
+    items = list(items)
+    if seed is not None:
+        items = [items[i] for i in np.random.default_rng(seed).permutation(len(items))]
+    sizes = [int(s * len(items) + 1e-9) if isinstance(s, float) else s for s in shares]
+    if sum(sizes) > len(items) or min(sizes) < 0:
+        raise ValueError(f"split got shares {shares}, {sum(sizes)} of {len(items)} items: make them smaller")
+    ends = np.cumsum(sizes)
+    return [items[end - size:end] for end, size in zip(ends, sizes)]
+
+
+class Batches(Data):
+    """Batches (batch, size, size, 3) of uint8 RGB, or what `then` makes of them.
+
+    Iterating makes a pass; `resume(step)` goes on at any step without making what comes before. A batch depends on
+    seed, pass and its number only, not on `workers` (threads; 0: none). A photo that cannot be used is reported once.
+    With shuffle another one stands in for it, so that batches keep their size; without, it is left out.
+
+    names: the photos' paths, with / between folders, which `weights` {folder: how often a pass has each of its
+    photos, on average} refers to. shuffle="once" makes every pass the same as the first. `then` runs on the threads,
+    too: then=lambda rgb: (model.inputs(rgb), model.targets(rgb)). `report` takes a sentence about a damaged photo.
+    """
+
+    def __init__(self, names, size, *, batch=32, shuffle=True, partial=False, seed=0, workers=2, crop="centre",
+                 augment=None, weights=None, then=None, report=None):
+        if shuffle not in (True, False, "once"):
+            raise ValueError(f"shuffle is True, False or 'once', got {shuffle!r}")
+        if crop not in CROPS + (None,):
+            raise ValueError(f"crop is one of {', '.join(CROPS)} or None, got {crop!r}")
+        if augment is not None and not hasattr(augment, "window"):
+            raise TypeError(f"augment is an Augment, TENFOLD or None, got {type(augment).__name__}")
+        self.names, self.size, self.crop, self.workers, self.then = names, size, crop, workers, then
+        self.augment, self.report = augment or Augment(flip=0), report or _to_stderr
+        self.groups = _groups(names, weights or {})
+        if weights and shuffle is False:
+            raise ValueError("weights draw photos at random: pass shuffle=True as well")
+        self.unusable, self.first, self.lock = {}, 0, threading.Lock()
+        photos = sum(round(weight * len(members)) for weight, members in self.groups)
+        super().__init__(photos * self.augment.copies, batch, shuffle=shuffle, partial=partial, seed=seed)
+
+    def picture(self, photo, copy, u, epoch):
+        """Photo number `photo` as uint8 (size, size, 3) for random numbers u; or Unreadable."""
+        raise NotImplementedError
+
+    def window(self, width, height, copy, u):
+        """(window, mirrored) of a photo that has width x height pixels after resizing: the crop, then the changes."""
+        left, top, right, bottom = 0.0, 0.0, 1.0, 1.0
+        if self.crop is not None:
+            free = width - self.size, height - self.size
+            x, y = {"random": [int(u[i] * (free[i] + 1)) for i in (0, 1)],
+                    "centre": [n // 2 for n in free], "top-left": (0, 0)}[self.crop]
+            left, top, right, bottom = x / width, y / height, (x + self.size) / width, (y + self.size) / height
+        (x0, y0, x1, y1), mirrored = self.augment.window(copy, u[2:])
+        across, down = right - left, bottom - top
+        return (left + x0 * across, top + y0 * down, left + x1 * across, top + y1 * down), mirrored
+
+    def batch(self, indices):
+        """The pictures of these photos, with the random draws of the first pass."""
+        indices = np.asarray(indices)
+        return self._made(indices * self.augment.copies, indices, 0, None)
+
+    # -------------------------------------------------------------- passes
+
+    def resume(self, step):
+        """Go on with batch number `step`, counted from the start of the first pass; returns self."""
+        self.passes, self.first = divmod(step, len(self))
+        return self
+
+    def order(self, epoch):
+        """What stands at each place of a pass: photo number * copies + number of the copy."""
+        rng, photos = np.random.default_rng([self.seed, epoch]), []
+        for weight, members in self.groups:
+            times, more = divmod(round(weight * len(members)), len(members))
+            photos += [members] * times + ([rng.permutation(members)[:more]] if more else [])
+        copies = self.augment.copies
+        entries = (np.concatenate(photos)[:, None] * copies + np.arange(copies)).reshape(-1)
+        if self.shuffle:
+            rng.shuffle(entries)
+        return entries
+
+    def __iter__(self):
+        epoch, first = 0 if self.shuffle == "once" else self.passes, self.first
+        self.passes, self.first = self.passes + 1, 0
+        return self._pass(epoch, first)
+
+    def _pass(self, epoch, first):
+        order, nothing = self.order(epoch), True
+
+        def numbered(i):
+            places = np.arange(i * self.batchsize, min((i + 1) * self.batchsize, len(order)))
+            return self._made(order[places], places, epoch, order)
+        for made in ahead(numbered, range(first, len(self)), self.workers):
+            if made is not None:
+                nothing = False
+                yield _on_device(made)
+        if nothing:
+            raise ValueError(self._useless())
+
+    # -------------------------------------------------------------- one batch
+
+    def _made(self, entries, places, epoch, order):
+        """The batch, or None where nothing of it can be used."""
+        pictures, n = np.empty((len(entries), self.size, self.size, 3), "uint8"), 0
+        for entry, place, u in zip(entries, places, draws(self.seed, epoch, places, 2 + DRAWS)):
+            picture = self._tried(entry, u, epoch)
+            if picture is None and self.shuffle and order is not None:
+                picture = self._stand_in(place, u, epoch, order)
+            if picture is not None:
+                pictures[n], n = picture, n + 1
+        if n == 0:
+            return None
+        return pictures[:n] if self.then is None else self.then(pictures[:n])
+
+    def _tried(self, entry, u, epoch):
+        photo, copy = divmod(int(entry), self.augment.copies)
+        if photo not in self.unusable:
+            try:
+                return self.picture(photo, copy, u, epoch)
+            except Unreadable as e:
+                self._mark(photo, e)
+        return None
+
+    def _stand_in(self, place, u, epoch, order):
+        """Another photo in place of one that cannot be used."""
+        for share in draws(self.seed, epoch, [SUBSTITUTE + place], TRIES)[0]:
+            picture = self._tried(order[int(share * len(order))], u, epoch)
+            if picture is not None:
+                return picture
+            if len(self.unusable) == len(self.names):
+                break
+        raise ValueError(self._useless())
+
+    def _mark(self, photo, error):
+        with self.lock:
+            if photo not in self.unusable:
+                self.unusable[photo] = error
+                if not isinstance(error, NearGrey):
+                    self.report(f"{error}: the photo is skipped")
+
+    def _useless(self):
+        return (f"of {len(self.names)} photos, as far as tried, {len(self.damaged)} cannot be read and "
+                f"{len(self.grey)} are near-grey, so none is left to go on with: give a folder of colour photos")
+
+    @property
+    def damaged(self):
+        """The names of the photos, of those tried so far, that cannot be read."""
+        return [self.names[i] for i, e in sorted(self.unusable.items()) if not isinstance(e, NearGrey)]
+
+    @property
+    def grey(self):
+        """The names of the photos, of those tried so far, that are dropped for having next to no colour."""
+        return [self.names[i] for i, e in sorted(self.unusable.items()) if isinstance(e, NearGrey)]
+
+    def scan(self):
+        """Try every photo, so that `damaged` and `grey` are complete; returns how many can be used.
+
+        It changes no batch.
+        """
+        for _ in ahead(self._scan_one, range(len(self.names)), self.workers):
+            pass
+        return len(self.names) - len(self.unusable)
+
+    def _scan_one(self, photo):
+        self._tried(photo * self.augment.copies, np.zeros(2 + DRAWS), 0)
+
+    def __repr__(self):
+        return (f"{type(self).__name__}({len(self.names)} photos, {len(self)} batches of {self.batchsize}, "
+                f"{self.size} px)")
+
+
+class NearGrey(Unreadable):
+    """A photo without colour, where those are not wanted."""
+
+
+def _groups(names, weights):
+    """[(weight, the numbers of the photos that have it)]; the longest folder that fits decides."""
+    wrong = {folder: w for folder, w in weights.items() if not (np.isscalar(w) and 0 <= w < 1e6)}
+    if wrong:
+        raise ValueError(f"weights are numbers >= 0, got {wrong}")
+    members = {folder: [] for folder in [None, *weights]}
+    folders = sorted(weights, key=len, reverse=True)
+    for i, name in enumerate(names):
+        members[next((f for f in folders if name.startswith(f.rstrip("/") + "/")), None)].append(i)
+    empty = [folder for folder in weights if not members[folder]]
+    if empty:
+        known = sorted({os.path.dirname(name) for name in names})
+        raise ValueError(f"weights name folders without photos, {', '.join(empty)}: "
+                         f"there are {', '.join(known)[:300]}")
+    return [(weights.get(folder, 1), np.array(m)) for folder, m in members.items() if m]
+
+
+def _on_device(x):
+    if isinstance(x, (tuple, list)):
+        return tuple(_on_device(y) for y in x)
+    return to(current(), x) if hasattr(x, "dtype") else x
+
+
+def _to_stderr(sentence):
+    print(sentence, file=sys.stderr)
