@@ -21,7 +21,7 @@ __device__ static void fold(float* all, unsigned rows, unsigned c) {
 }
 
 // parts (C, blocks); `end` floats in x.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 8)
 sum_parts(const float* __restrict__ x, float* __restrict__ parts, unsigned end) {
     __shared__ float all[EACH * THREADS];
     const unsigned first = blockIdx.y * MC_WIDTH, width = min(MC_WIDTH, STRIP - first);

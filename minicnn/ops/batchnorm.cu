@@ -49,7 +49,7 @@ __device__ static void fold(T* all, unsigned rows, unsigned c) {
 
 // parts (3, C, blocks): n, mean, squares. A thread's own sums are of differences from the first number it meets, so
 // that a mean far from 0 costs no digits.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 8)
 moments_parts(const float* __restrict__ x, float* __restrict__ parts, unsigned end) {
     __shared__ Moments all[EACH * THREADS];
     const unsigned first = blockIdx.y * MC_WIDTH, width = min(MC_WIDTH, STRIP - first);
@@ -74,7 +74,7 @@ moments_parts(const float* __restrict__ x, float* __restrict__ parts, unsigned e
 #pragma unroll
     for (int k = 0; k < EACH; k++) {                    // only the last strip may end early
         const unsigned i = threadIdx.x + k * THREADS;
-        const float n = i < size ? strips : i < width ? strips - 1 : 0, mean = n > 0.0f ? sum[k] / n : 0.0f;
+        const float n = i < size ? strips : i < width ? strips - 1 : 0, mean = n > 0.0f ? __fdividef(sum[k], n) : 0.0f;
         all[i] = {n, start[k] + mean, squares[k] - sum[k] * mean};
     }
     fold(all, MC_ROWS, MC_C);
@@ -108,10 +108,12 @@ moments_whole(const float* __restrict__ parts, float* __restrict__ mean, float* 
 __device__ static float activated(float v) {
 #if MC_ACTIVATION == 1
     return v < 0.0f ? 0.0f : v;                         // and NaN stays
-#elif MC_ACTIVATION == 2                                // off by less than 4e-7 of itself, see activation.cu
-    const float s = v * v, e = __expf(2.0f * fabsf(v));
-    const float small = v + v * s * (-0.33332984f + s * (0.13321516f + s * (-0.05271772f + s * 0.01651558f)));
-    return fabsf(v) < 0.55f ? small : copysignf(1.0f - __fdividef(2.0f, e + 1.0f), v);
+#elif MC_ACTIVATION == 2                                // see activation.cu
+    const float t = fminf(v * v, 75.69f);
+    const float p = 1.0f + t * (0.13400462f + t * (3.5187383e-3f + t * (2.0993739e-5f + t * 1.3897499e-8f)));
+    const float q = 1.0f + t * (0.46733782f + t * (2.5964873e-2f + t * (3.3236388e-4f + t * 7.996474e-7f)));
+    const float y = __fdividef(v * p, q);
+    return fabsf(y) > 1.0f ? copysignf(1.0f, y) : y;
 #else
     return v;
 #endif
@@ -133,16 +135,19 @@ __device__ static void scaled(const float* __restrict__ x, float* __restrict__ y
             v[k] = i < size ? x[strip + i] : 0.0f;
         }
 #pragma unroll
+        for (int k = 0; k < EACH; k++)
+            v[k] = activated((v[k] - of.mean[k]) * of.scale[k] + of.shift[k]);
+#pragma unroll
         for (int k = 0; k < EACH; k++) {
             const unsigned i = threadIdx.x + k * THREADS;
             if (i < size)
-                y[strip + i] = activated((v[k] - of.mean[k]) * of.scale[k] + of.shift[k]);
+                y[strip + i] = v[k];
         }
     }
 }
 
 // params (2 C), scales and then shifts, or null
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 8)
 normalise(const float* __restrict__ x, const float* __restrict__ mean, const float* __restrict__ var,
           const float* __restrict__ params, float* __restrict__ y, unsigned end, float eps) {
     Channels of;
@@ -156,7 +161,7 @@ normalise(const float* __restrict__ x, const float* __restrict__ mean, const flo
     scaled(x, y, end, of);
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 8)
 affine(const float* __restrict__ x, const float* __restrict__ scale, const float* __restrict__ shift,
        float* __restrict__ y, unsigned end) {
     Channels of = {};
@@ -183,7 +188,7 @@ __device__ static float back(float dy, float y) {
 }
 
 // parts (2, C, blocks): the sums of dz and of dz * (x - mean), where dz = back(dy, y)
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 8)
 back_parts(const float* __restrict__ dy, const float* __restrict__ y, const float* __restrict__ x,
            const float* __restrict__ mean, float* __restrict__ parts, unsigned end) {
     __shared__ Sums all[EACH * THREADS];
@@ -238,7 +243,7 @@ back_whole(const float* __restrict__ parts, const float* __restrict__ var, const
 }
 
 // dx = scale * (dz - dshift / rows - xhat * dscale / rows), as a * dz + b * (x - mean) + c
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 8)
 back_combine(const float* __restrict__ dy, const float* __restrict__ y, const float* __restrict__ x,
              const float* __restrict__ mean, const float* __restrict__ factors, float* __restrict__ dx, unsigned end) {
     const unsigned first = blockIdx.y * MC_WIDTH, width = min(MC_WIDTH, STRIP - first);
