@@ -22,16 +22,16 @@ Launch.__doc__ = "One launch: the .cu text, the compiler's options, the kernel, 
 
 
 class Running:
-    """Runs kernels in a schedule (see runtime.cpp)."""
+    """Runs kernels in a schedule (see runtime.cpp), perhaps watching every access to memory."""
 
-    def __init__(self, schedule=0):
-        self.schedule = schedule
+    def __init__(self, schedule=0, check=False):
+        self.schedule, self.check = schedule, check
 
     def prepare(self, code, options, kernel):
-        loader.compiled(code, options, kernel)
+        loader.compiled(code, options, kernel, self.check)
 
     def launch(self, code, options, kernel, grid, block, args):
-        loader.launch(code, options, kernel, grid, block, args, self.schedule)
+        loader.launch(code, options, kernel, grid, block, args, self.schedule, self.check)
 
 
 class Recorder:
@@ -49,8 +49,8 @@ class Recorder:
 
 
 def from_environment():
-    """Running as CUDA_ON_CPU_SCHEDULE says (default 4: random)."""
-    return Running(int(os.environ.get("CUDA_ON_CPU_SCHEDULE", "4")))
+    """Running in the schedule CUDA_ON_CPU_SCHEDULE (default 4, random), checked where CUDA_ON_CPU_CHECK is 1."""
+    return Running(int(os.environ.get("CUDA_ON_CPU_SCHEDULE", "4")), os.environ.get("CUDA_ON_CPU_CHECK") == "1")
 
 
 @contextmanager

@@ -10,7 +10,8 @@ extern "C" {
     void mc_barrier(const char* file, int line);
     unsigned long long mc_warp(int kind, unsigned mask, unsigned long long value, int lane, int width,
                                const char* file, int line);
-    void mc_atomic(void* p, int size);
+    void mc_atomic(void* p, int size, void* from);
+    void mc_fence();
     extern char __start_mc_shared[] __attribute__((weak, visibility("hidden")));
     extern char __stop_mc_shared[] __attribute__((weak, visibility("hidden")));
 }
@@ -24,6 +25,7 @@ extern "C" {
 #define __forceinline__ inline __attribute__((always_inline))
 #define __shared__ static __attribute__((section("mc_shared"), used))
 #define MC_INLINE static inline __attribute__((always_inline, unused))
+#define MC_UNCHECKED __attribute__((no_sanitize("thread")))
 #define MC_HERE const char* file = __builtin_FILE(), int line = __builtin_LINE()    // the call's place
 
 typedef __SIZE_TYPE__ size_t;
@@ -102,12 +104,14 @@ template <class T> MC_INLINE T __ldg(const T* p) { return *p; }
 // ------------------------------------------------------------------ threads among each other
 
 MC_INLINE void __syncthreads(MC_HERE) { mc_barrier(file, line); }
-MC_INLINE void __threadfence() {}
+MC_INLINE void __threadfence() { mc_fence(); }
 MC_INLINE void __threadfence_block() {}
 MC_INLINE void __syncwarp(unsigned mask = ~0u, MC_HERE) { mc_warp(MC_SYNC, mask, 0, 0, 32, file, line); }
-MC_INLINE unsigned __ballot_sync(unsigned mask, int p, MC_HERE) { return mc_warp(MC_BALLOT, mask, !!p, 0, 32, file, line); }
-MC_INLINE int __any_sync(unsigned mask, int p, MC_HERE) { return mc_warp(MC_ANY, mask, !!p, 0, 32, file, line); }
-MC_INLINE int __all_sync(unsigned mask, int p, MC_HERE) { return mc_warp(MC_ALL, mask, !!p, 0, 32, file, line); }
+#define MC_VOTE(name, kind, T) \
+    MC_INLINE T name(unsigned mask, int p, MC_HERE) { return (T)mc_warp(kind, mask, p != 0, 0, 32, file, line); }
+MC_VOTE(__ballot_sync, MC_BALLOT, unsigned)
+MC_VOTE(__any_sync, MC_ANY, int)
+MC_VOTE(__all_sync, MC_ALL, int)
 #define MC_SHUFFLE(name, kind) \
     template <class T> MC_INLINE T name(unsigned mask, T v, int lane, int width = 32, MC_HERE) { \
         static_assert(sizeof(T) == 4, "shuffles take 32 bits here"); \
@@ -118,8 +122,8 @@ MC_SHUFFLE(__shfl_up_sync, MC_UP)
 MC_SHUFFLE(__shfl_down_sync, MC_DOWN)
 MC_SHUFFLE(__shfl_xor_sync, MC_XOR)
 #define MC_ATOMIC(name, T, expression) \
-    MC_INLINE __attribute__((no_sanitize("thread"))) T name(T* p, T v) { \
-        mc_atomic(p, sizeof(T)); T old = *p; *p = (expression); return old; \
+    static __attribute__((noinline, unused)) MC_UNCHECKED T name(T* p, T v) { \
+        mc_atomic(p, sizeof(T), __builtin_return_address(0)); T old = *p; *p = (expression); return old; \
     }
 MC_ATOMIC(atomicAdd, int, (int)((unsigned)old + (unsigned)v))
 MC_ATOMIC(atomicAdd, unsigned, old + v)
@@ -144,8 +148,9 @@ template <class T> struct mc_type<const T*> { static constexpr char how = 'C', n
 template <class T> struct mc_plain { typedef T type; };
 template <class T> struct mc_plain<T* __restrict__> { typedef T* type; };
 template <int... I> struct mc_numbers {};
-template <class... A, int... I> MC_INLINE void mc_apply(void (*k)(A...), void** a, mc_numbers<I...>) { k(*(A*)a[I]...); }
-template <class... A> MC_INLINE void mc_apply(void (*k)(A...), void** a) {
+template <class... A, int... I>
+MC_INLINE MC_UNCHECKED void mc_apply(void (*k)(A...), void** a, mc_numbers<I...>) { k(*(A*)a[I]...); }
+template <class... A> MC_INLINE MC_UNCHECKED void mc_apply(void (*k)(A...), void** a) {
     mc_apply(k, a, mc_numbers<__integer_pack(sizeof...(A))...>());
 }
 template <class... A> MC_INLINE const char* mc_describe(void (*)(A...)) {
@@ -154,7 +159,7 @@ template <class... A> MC_INLINE const char* mc_describe(void (*)(A...)) {
     return text;
 }
 #define MC_EXPORT(name) \
-    extern "C" __attribute__((no_sanitize("thread"))) void mc_invoke(void** a) { mc_apply(name, a); } \
+    extern "C" MC_UNCHECKED void mc_invoke(void** a) { mc_apply(name, a); } \
     extern "C" const char* mc_signature() { return mc_describe(name); } \
     extern "C" char* mc_shared_begin() { return __start_mc_shared; } \
     extern "C" char* mc_shared_end() { return __stop_mc_shared; }

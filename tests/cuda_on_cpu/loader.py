@@ -17,6 +17,8 @@ import numpy as np
 
 HERE = Path(__file__).parent
 BASE = ["g++", "-fPIC", "-shared", "-w", "-fno-strict-aliasing", "-fno-math-errno"]
+CHECK = ["-gdwarf-4", "-fsanitize=thread", "-fsanitize=bounds-strict,signed-integer-overflow,shift,integer-divide-by-zero,"
+         "alignment,bool,float-cast-overflow", "-nodefaultlibs"]            # runtime.cpp is the sanitizers' library
 KINDS = {"f": np.float32, "i": np.int32, "u": np.uint32, "b": np.uint8}
 GUARD = 64 * 1024                           # bytes before and behind each argument that belong to nobody
 _lock = threading.RLock()                   # the runtime is one for the process, and g++ had better run once a file
@@ -32,6 +34,12 @@ class KernelError(Exception):
 
 class Dim3(ctypes.Structure):
     _fields_ = [("x", ctypes.c_uint), ("y", ctypes.c_uint), ("z", ctypes.c_uint)]
+
+
+class Region(ctypes.Structure):
+    """Memory that a kernel may touch, as runtime.cpp has it."""
+    _fields_ = [("begin", ctypes.c_void_p), ("end", ctypes.c_void_p), ("element", ctypes.c_int),
+                ("argument", ctypes.c_int), ("constant", ctypes.c_bool), ("cells", ctypes.c_void_p)]
 
 
 @functools.lru_cache(maxsize=None)
@@ -73,8 +81,8 @@ def _built(text, command, suffix):
         source = made.with_suffix(suffix)
         source.write_text(text)
         try:
-            done = subprocess.run([*BASE, *_machine()[0], "-I", str(HERE), str(source), *map(str, command), "-o", str(made)],
-                                  stderr=subprocess.PIPE, universal_newlines=True, check=False)
+            done = subprocess.run([*BASE, *_machine()[0], "-I", str(HERE), str(source), *map(str, command), "-o",
+                                   str(made)], stderr=subprocess.PIPE, universal_newlines=True, check=False)
             if done.returncode:
                 raise CompileException(done.stderr)
             os.replace(made, target)
@@ -85,15 +93,16 @@ def _built(text, command, suffix):
 
 @functools.lru_cache(maxsize=None)
 def _runtime():
-    path = _built((HERE / "runtime.cpp").read_text(), ["-O2", "-std=c++14"], ".cpp")
+    path = _built((HERE / "runtime.cpp").read_text(), ["-O2", "-std=c++14", "-ldl"], ".cpp")
     lib = ctypes.CDLL(str(path))
-    lib.mc_launch.argtypes = [ctypes.c_void_p] * 2 + [Dim3] * 2 + [ctypes.c_void_p] * 2 + [ctypes.c_int]
-    lib.mc_message.restype = ctypes.c_char_p
+    lib.mc_launch.argtypes = [ctypes.c_void_p] * 2 + [Dim3] * 2 + [ctypes.c_void_p] * 2 + [
+        ctypes.c_int, ctypes.POINTER(Region), ctypes.c_int]
+    lib.mc_message.restype, lib.mc_base.restype = ctypes.c_char_p, ctypes.c_void_p
     return path, lib
 
 
 @functools.lru_cache(maxsize=None)
-def compiled(code, options, kernel):
+def compiled(code, options, kernel, check=False):
     """The library of one kernel of a .cu text; CuPy's options, as far as minicnn gives them."""
     with _lock:
         flags = ["-std=c++14" if o == "--std=c++14" else o for o in options]
@@ -103,11 +112,13 @@ def compiled(code, options, kernel):
         if not re.search(rf"__global__\b[^{{;]*\b{kernel}\s*\(", code):
             raise CompileException(f"error: there is no kernel {kernel}")
         text = "namespace {\n%s\n}\nMC_EXPORT(%s)\n" % (re.sub(r'extern\s+"C"', "", code), kernel)
-        lib = ctypes.CDLL(str(_built(text, ["-O1", *flags, "-include", HERE / "cuda_cpu.h", _runtime()[0]], ".cpp")))
+        lib = ctypes.CDLL(str(_built(text, ["-O1", *flags, *(CHECK if check else ()), "-include", HERE / "cuda_cpu.h",
+                                            _runtime()[0], "-lm", "-lc", "-lgcc"], ".cpp")))
         for name in ("mc_shared_begin", "mc_shared_end"):
             getattr(lib, name).restype = ctypes.c_void_p
         lib.mc_signature.restype = ctypes.c_char_p
         lib.parameters = list(zip(*lib.mc_signature().decode().split("/")))
+        lib.names = re.findall(r"(\w+)\s*(?:,|$)", re.search(rf"\b{kernel}\s*\(([^)]*)\)", code).group(1))
         return lib
 
 
@@ -122,7 +133,7 @@ def _root(a):
 
 
 class Memory:
-    """Copies of a launch's arrays, each between two stretches of no-man's-land; arrays that share memory share it here."""
+    """Copies of a launch's arrays, each between two stretches of no-man's-land; arrays that overlap do so here."""
 
     def __init__(self, arrays):
         self.parts = []                                     # [start, end, arrays, buffer, offset]
@@ -151,6 +162,14 @@ class Memory:
         part = next(p for p in self.parts if any(a is b for b in p[2]))
         return part[3].ctypes.data + part[4] + a.ctypes.data - part[0]
 
+    def regions(self, args, parameters):
+        """What check mode may touch; const where every argument there is."""
+        for start, end, arrays, *_ in self.parts:
+            uses = [i for i, a in enumerate(args) if any(a is b for b in arrays)]
+            at = self.address(arrays[0]) + start - arrays[0].ctypes.data
+            yield Region(at, at + end - start, min(a.itemsize for a in arrays), uses[0],
+                         all(parameters[i][0] == "C" for i in uses))
+
     def back(self):
         """Copy what the kernel wrote to the arrays; False where it wrote beyond one."""
         for part in self.parts:
@@ -171,13 +190,29 @@ def checked(kernel, parameters, args):
         good = isinstance(a, np.generic if how == "V" else np.ndarray) and a.dtype == KINDS[kind]
         if not null and not (good and (how == "V" or a.flags.c_contiguous)):
             got = f"{a.dtype} {a.shape}" if isinstance(a, np.ndarray) else f"{type(a).__name__} {a!r}"
-            raise TypeError(f"{kernel}: parameter {i} is {'a pointer to ' * (how != 'V')}{KINDS[kind].__name__}, got {got}"
-                            f"{' that is not contiguous' if good else ''}")
+            raise TypeError(f"{kernel}: parameter {i} is {'a pointer to ' * (how != 'V')}{KINDS[kind].__name__}, "
+                            f"got {got}{' that is not contiguous' if good else ''}")
 
 
-def launch(code, options, kernel, grid, block, args, schedule=0):
-    """Run a kernel on NumPy arrays and scalars, as CuPy would on its own."""
-    lib = compiled(code, options, kernel)
+def _readable(message, lib):
+    """The runtime's message with names for argument numbers, and lines for machine addresses."""
+    def line(found):
+        """The innermost line of a .cu file; a call returns to the address behind it."""
+        offset = int(found.group(1), 16) - _runtime()[1].mc_base(lib.mc_invoke)
+        shown = subprocess.run(["addr2line", "-i", "-e", lib._name, hex(offset - 1)], stdout=subprocess.PIPE,
+                               check=False).stdout.decode().split("\n")
+        return next((os.path.basename(s.split(" ")[0]) for s in shown if "cuda_cpu.h" not in s), "??")
+
+    message = re.sub(r"@(0x[0-9a-f]+)", line, message)
+    return re.sub(r"#(-?\d+)", lambda m: lib.names[int(m.group(1))] if m.group(1) != "-1" else "shared", message)
+
+
+def launch(code, options, kernel, grid, block, args, schedule=0, check=False):
+    """Run a kernel on NumPy arrays and scalars, as CuPy would on its own; a KernelError says what it did wrong.
+
+    The schedule is the order of threads and blocks (see runtime.cpp); `check` watches every access to memory.
+    """
+    lib = compiled(code, options, kernel, check)
     checked(kernel, lib.parameters, args)
     if not (len(grid) == len(block) == 3 and 0 < grid[0] < 2 ** 31 and all(0 < n < 65536 for n in grid[1:])):
         raise ValueError(f"{kernel}: a grid of {grid} cannot be launched")
@@ -189,9 +224,13 @@ def launch(code, options, kernel, grid, block, args, schedule=0):
         values = [np.uint64(memory.address(a)) if isinstance(a, np.ndarray) else a for a in args]
         holders = [np.array(v) for v in values]
         pointers = (ctypes.c_void_p * max(len(args), 1))(*[h.ctypes.data for h in holders])
+        shared = lib.mc_shared_begin() or 0, lib.mc_shared_end() or 0
+        if shared[1] - shared[0] > 48 * 1024:
+            raise KernelError(f"{kernel}: {shared[1] - shared[0]} bytes of shared memory are more than 48 KB")
+        regions = [*memory.regions(args, lib.parameters), Region(*shared, 4, -1, False)] if check else []
         failed = runtime.mc_launch(ctypes.cast(lib.mc_invoke, ctypes.c_void_p), pointers, Dim3(*grid), Dim3(*block),
-                                   lib.mc_shared_begin(), lib.mc_shared_end(), schedule)
+                                   *shared, schedule, (Region * len(regions))(*regions), len(regions))
         if failed:
-            raise KernelError(f"{kernel}: {runtime.mc_message().decode()}")
+            raise KernelError(f"{kernel}: {_readable(runtime.mc_message().decode(), lib)}")
         if not memory.back():
             raise KernelError(f"{kernel}: OUT OF BOUNDS: it wrote before or behind an argument")

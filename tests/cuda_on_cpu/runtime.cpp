@@ -8,6 +8,7 @@
 #include <vector>
 #include <algorithm>
 #include <numeric>
+#include <dlfcn.h>
 #include <sys/mman.h>
 #if defined(__x86_64__)
 #include <xmmintrin.h>
@@ -34,6 +35,7 @@ static char message[1024];
 
 extern "C" mc_context mc_now = {};
 extern "C" const char* mc_message() { return message; }
+extern "C" void* mc_base(void* code) { Dl_info info; dladdr(code, &info); return info.dli_fbase; }     // of its library
 
 // ------------------------------------------------------------------ fibers: stack 0..MOST-1, made when first used
 
@@ -131,7 +133,105 @@ static void wait(State state, const char* file, int line) {
 }
 
 extern "C" void mc_barrier(const char* file, int line) { wait(AT_BARRIER, file, line); }
-extern "C" void mc_atomic(void*, int) {}
+
+// ------------------------------------------------------------------ check mode: every access of an instrumented kernel
+
+struct Access { int block, epoch, warp_epoch; short thread, warp; void* pc; };   // block from 1; -1: several threads, warps
+struct Cell { Access write, read; int other_reader; bool atomic; };
+struct Region { char *begin, *end; int element, argument; bool constant; Cell* cells; };    // argument -1: shared memory
+static Region* regions;
+static int region_count, block_number, epoch, warp_epoch[MOST];
+static bool dirty[MOST], acquired;              // written since its last __threadfence; saw what other blocks released
+static std::vector<char> released;
+
+static bool ordered(const Access& a, bool shared) {
+    if (a.block == 0) return true;
+    if (a.block != block_number) return shared || (acquired && released[a.block]);
+    return a.epoch != epoch || a.thread == running || (a.warp == running / 32 && a.warp_epoch < warp_epoch[running]);
+}
+
+static void race(const Region& r, long i, const char* now, void* pc, const char* then, const Access& a) {
+    fault("RACE: thread %d of block %d %s #%d[%ld] at @%p, thread %d of block %d %s it at @%p, nothing lies between", running,
+          block_number - 1, now, r.argument, i, pc, a.thread, a.block - 1, then, a.pc);
+}
+
+static void touch(char* p, long size, bool write, bool atomic, void* pc) {
+    char* stack = stacks[threads[running].stack];
+    if ((p >= stack && p < stack + STACK) || (p >= (char*)&mc_now && p < (char*)(&mc_now + 1))) return;
+    Region *r = nullptr, *near = nullptr;
+    long least = 0;
+    for (Region* at = regions; at < regions + region_count && !r; at++) {
+        long off = p < at->begin ? at->begin - p : p + size > at->end ? p + size - at->end : 0;
+        if (!off) r = at;
+        else if (!near || off < least) near = at, least = off;
+    }
+    if (!r) fault("OUT OF BOUNDS: thread %d of block %d %s %ld bytes %s #%d at @%p", running, block_number - 1,
+                  write ? "writes" : "reads", least, p < near->begin ? "before" : "behind", near->argument, pc);
+    if (write && r->constant) fault("WRITE TO CONST: thread %d writes #%d at @%p", running, r->argument, pc);
+    bool shared = r->argument < 0;
+    short thread = running, warp = running / 32;
+    Access now = {block_number, epoch, warp_epoch[running], thread, warp, pc};
+    for (long i = (p - r->begin) / r->element; i <= (p + size - 1 - r->begin) / r->element; i++) {
+        Cell& c = r->cells[i];
+        if (!(atomic && c.atomic) && !ordered(c.write, shared))
+            race(*r, i, write ? "writes" : "reads", pc, "wrote", c.write);
+        if (!write && shared && c.write.block != block_number)
+            fault("UNINITIALISED: thread %d reads #%d[%ld] at @%p, which this block did not write", running, r->argument, i, pc);
+        if (write) {
+            Access other = c.read;
+            other.block = c.other_reader;
+            if (!ordered(c.read, shared)) race(*r, i, "writes", pc, "read", c.read);
+            if (!ordered(other, shared)) race(*r, i, "writes", pc, "read", other);
+            c.write = now, c.atomic = atomic, dirty[running] |= !shared;
+        } else if (c.read.block == block_number && !ordered(c.read, shared)) {      // one among several readers
+            c.read.thread = -1;
+            if (c.read.warp != warp) c.read.warp = -1;
+            c.read.warp_epoch = std::max(c.read.warp_epoch, now.warp_epoch);
+        } else {
+            if (!ordered(c.read, shared)) c.other_reader = c.read.block;
+            c.read = now;
+        }
+    }
+}
+
+// After a __threadfence of all that wrote, an atomic hands this block's writes to the blocks that do one later.
+extern "C" void mc_fence() { dirty[running] = false; }
+extern "C" void mc_atomic(void* p, int size, void* pc) {
+    if (!region_count) return;
+    bool before = dirty[running];
+    touch((char*)p, size, true, true, pc);
+    dirty[running] = before;
+    acquired = true;
+    if (std::none_of(dirty, dirty + count, [](bool d) { return d; })) released[block_number] = true;
+}
+
+#define HERE __builtin_return_address(0)
+#define TOUCH(n) \
+    extern "C" void __tsan_read##n(char* p) { touch(p, n, false, false, HERE); } \
+    extern "C" void __tsan_write##n(char* p) { touch(p, n, true, false, HERE); } \
+    extern "C" void __tsan_unaligned_read##n(char* p) { touch(p, n, false, false, HERE); } \
+    extern "C" void __tsan_unaligned_write##n(char* p) { touch(p, n, true, false, HERE); }
+TOUCH(1) TOUCH(2) TOUCH(4) TOUCH(8) TOUCH(16)
+extern "C" void __tsan_read_range(char* p, long size) { touch(p, size, false, false, HERE); }
+extern "C" void __tsan_write_range(char* p, long size) { touch(p, size, true, false, HERE); }
+extern "C" void __tsan_func_entry(void*) {}
+extern "C" void __tsan_func_exit() {}
+extern "C" void __tsan_init() {}
+
+struct Source { const char* file; unsigned line, column; };     // what data of UBSan's handlers begins with
+#define UNDEFINED(name, what) extern "C" void __ubsan_handle_##name(Source* s) { fault(what " at %s:%u", s->file, s->line); }
+UNDEFINED(out_of_bounds, "OUT OF BOUNDS: an index is outside of its array")
+UNDEFINED(add_overflow, "OVERFLOW: a sum does not fit in an int")
+UNDEFINED(sub_overflow, "OVERFLOW: a difference does not fit in an int")
+UNDEFINED(mul_overflow, "OVERFLOW: a product does not fit in an int")
+UNDEFINED(negate_overflow, "OVERFLOW: a negated number does not fit in an int")
+UNDEFINED(divrem_overflow, "OVERFLOW: a division by zero, or of the least int by -1,")
+UNDEFINED(shift_out_of_bounds, "OVERFLOW: a shift by too much, or of too much,")
+UNDEFINED(type_mismatch_v1, "MISALIGNED: a pointer is not aligned for what it points to")
+UNDEFINED(load_invalid_value, "OVERFLOW: a bool is neither 0 nor 1")
+UNDEFINED(float_cast_overflow, "OVERFLOW: a float does not fit in the integer it becomes")
+
+// ------------------------------------------------------------------ warps
 
 static unsigned long long exchange(int t, int first, unsigned votes) {
     Thread& me = threads[t];
@@ -181,8 +281,11 @@ extern "C" unsigned long long mc_warp(int kind, unsigned mask, unsigned long lon
     unsigned long long results[32] = {};
     for (int i = 0; i < 32; i++) if (mask >> i & 1) votes |= (unsigned)(threads[first + i].value != 0) << i;
     for (int i = 0; i < 32; i++) if (mask >> i & 1) results[i] = exchange(first + i, first, votes);
+    int latest = 0;
+    for (int i = 0; i < 32; i++) if (mask >> i & 1) latest = std::max(latest, warp_epoch[first + i]);
     for (int i = 0; i < 32; i++)
-        if (mask >> i & 1) threads[first + i].value = results[i], threads[first + i].state = READY;
+        if (mask >> i & 1)
+            threads[first + i].value = results[i], threads[first + i].state = READY, warp_epoch[first + i] = latest + 1;
     return me.value;
 }
 
@@ -222,13 +325,15 @@ static bool open_barrier() {
                  (int)(at - threads), at->file, at->line, ended);
     if (!at || message[0]) return false;
     for (int t = 0; t < count; t++) threads[t].state = READY;
+    epoch++;
     return true;
 }
 
 static void run_block(const std::vector<int>& order, const std::vector<int>& groups) {
     free_stacks.resize(MOST);
     std::iota(free_stacks.rbegin(), free_stacks.rend(), 0);
-    for (int t = 0; t < count; t++) threads[t].state = NEW;
+    for (int t = 0; t < count; t++) threads[t].state = NEW, warp_epoch[t] = 0, dirty[t] = false;
+    epoch = 0, acquired = false;
     do {
         for (bool any = true; any && !message[0];) {
             for (size_t g = 0; g + 1 < groups.size(); g++) run_all(&order[groups[g]], groups[g + 1] - groups[g]);
@@ -240,7 +345,10 @@ static void run_block(const std::vector<int>& order, const std::vector<int>& gro
 // Schedules: 0 and 1 ascending and descending, 2 and 3 the same but one warp runs alone up to its next
 // __syncthreads, from 4 on random blocks and threads, the odd ones warp by warp.
 extern "C" int mc_launch(void (*kernel)(void**), void** args, mc_dim3 grid, mc_dim3 block, char* shared, char* shared_end,
-                         int schedule) {
+                         int schedule, Region* given, int regions_given) {
+    regions = given, region_count = regions_given;
+    for (Region* r = regions; r < regions + region_count; r++)
+        r->cells = (Cell*)calloc((r->end - r->begin) / r->element + 1, sizeof(Cell));
     invoke = kernel, arguments = args, message[0] = 0;
     count = block.x * block.y * block.z;
     mc_now = {{}, {}, block, grid};
@@ -249,6 +357,7 @@ extern "C" int mc_launch(void (*kernel)(void**), void** args, mc_dim3 grid, mc_d
     std::vector<unsigned> blocks(grid.x * grid.y * grid.z);
     std::iota(blocks.begin(), blocks.end(), 0u);
     std::iota(warps.begin(), warps.end(), 0);
+    released.assign(blocks.size() + 1, 0);
     std::mt19937 random(schedule);
     if (descending) std::reverse(blocks.begin(), blocks.end()), std::reverse(warps.begin(), warps.end());
     if (schedule >= 4) std::shuffle(blocks.begin(), blocks.end(), random);
@@ -272,10 +381,12 @@ extern "C" int mc_launch(void (*kernel)(void**), void** args, mc_dim3 grid, mc_d
             groups.push_back(count);
         }
         mc_now.block = place(b, grid);
+        block_number = b + 1;
         if (shared) memset(shared, 0xff, shared_end - shared);      // NaN
         run_block(order, groups);
         if (message[0]) break;
     }
     restore(fp);
+    for (Region* r = regions; r < regions + region_count; r++) free(r->cells);
     return message[0] != 0;
 }
