@@ -77,14 +77,17 @@ def nll(scores, labels, weights=None, *, average=True):
     1.3863
     """
     floating("nll", scores=scores)
-    indices, values = _targets(value(scores), labels)
-    values, count = _weighted(value(scores), indices, values, value(weights) if weights is not None else None)
+    indices, values, count = _targets(value(scores), labels)
+    values = _weighted(value(scores), indices, values, value(weights) if weights is not None else None)
     total = nllsum(reshape(scores, (len(values), scores.shape[-1])), indices, values)
     return div(total, builtins.max(count, 1)) if average else (total, count)
 
 
 def _targets(scores, labels):
-    """labels as (indices, values), both (positions, K); skipped ones have index 0 and value 0."""
+    """labels as (indices, values), both (positions, K), and how many positions count.
+
+    Skipped labels have index 0 and value 0.
+    """
     if scores.ndim < 1 or scores.shape[-1] == 0:
         raise ValueError(f"nll needs scores of shape (..., C), got {scores.shape}")
     soft = isinstance(labels, tuple)
@@ -95,16 +98,15 @@ def _targets(scores, labels):
     if (indices.shape[:-1] if soft else indices.shape) != expected or (soft and indices.ndim != scores.ndim):
         raise ValueError(f"nll: scores of shape {scores.shape} need labels of shape {expected}"
                          f"{' + (K,)' if soft else ''}, got {indices.shape}")
-    _check_range("nll", indices, scores)
-    indices = indices.reshape(int(np.prod(expected)), indices.shape[-1] if soft else 1)
+    given = _plain("nll", "values", labels[1], scores, "fiub") if soft else None
+    if soft and given.shape != indices.shape:
+        raise ValueError(f"nll got soft targets with indices {indices.shape} and values {given.shape}")
     values = (indices >= 0).astype(scores.dtype)
     if soft:
-        given = _plain("nll", "values", labels[1], scores, "fiub")
-        if given.shape != expected + (indices.shape[1],):
-            raise ValueError(f"nll got soft targets with indices {expected + indices.shape[1:]} "
-                             f"and values {given.shape}")
-        values = xp(scores).where(indices < 0, values, given.reshape(indices.shape).astype(scores.dtype))
-    return np.maximum(indices, 0), values
+        values = xp(scores).where(indices < 0, values, given.astype(scores.dtype))
+    flat = int(np.prod(expected)), indices.shape[-1] if soft else 1
+    _, count = _checked("nll", indices, scores, (values.reshape(flat) != 0).any(axis=1).sum())
+    return np.maximum(indices, 0).reshape(flat), values.reshape(flat), count
 
 
 def _plain(name, what, x, scores, kinds):
@@ -119,29 +121,33 @@ def _plain(name, what, x, scores, kinds):
     raise TypeError(f"{name} needs {what}, got {got}: use np.array(x).astype(...)")
 
 
-def _check_range(name, labels, scores):
-    if labels.size and not (-1 <= int(labels.min()) and int(labels.max()) < scores.shape[-1]):
+def _checked(name, labels, scores, *more):
+    """The largest label and some more numbers, with one wait for the GPU; labels out of range are an error."""
+    if not labels.size:
+        return -1, *(0 for _ in more)
+    low, high, *more = map(int, xp(labels).stack([labels.min(), labels.max(), *more]).tolist())
+    if not -1 <= low <= high < scores.shape[-1]:
         raise ValueError(f"{name}: labels {labels.shape} must lie between -1 and {scores.shape[-1] - 1} for scores "
-                         f"{scores.shape}, got {int(labels.min())} to {int(labels.max())}")
+                         f"{scores.shape}, got {low} to {high}")
+    return high, *more
 
 
 @np.errstate(all="ignore")
 def _weighted(scores, indices, values, weights):
-    """values times the weights, and the number of positions that count."""
-    counted = int((values != 0).any(axis=1).sum())
+    """values times the weights."""
     if weights is None:
-        return values, counted
+        return values
     weights = _plain("nll", "weights that are numbers", weights, scores, "fiub")
     positions, classes = scores.shape[:-1], scores.shape[-1]
     if weights.shape == (classes,) == positions:
         raise ValueError(f"nll: weights of shape {weights.shape} could be per class or per position of scores "
                          f"{scores.shape}: give those per position as shape {positions + (1,)}")
     if weights.shape == (classes,):
-        return values * weights.astype(scores.dtype)[indices], counted
+        return values * weights.astype(scores.dtype)[indices]
     if weights.shape not in (positions, positions + (1,)):
         raise ValueError(f"nll: scores of shape {scores.shape} need weights of shape {(classes,)} or {positions}, "
                          f"got {weights.shape}")
-    return values * weights.reshape(-1, 1).astype(scores.dtype), counted
+    return values * weights.reshape(-1, 1).astype(scores.dtype)
 
 
 @primitive(keep="scores indices values")
@@ -169,7 +175,9 @@ def _total(x):
 def _nll_gradient(dy, scores, indices, values):
     """softmax(scores) * (total value of the position) - values at their indices; made of operators."""
     onehot = xp(values).zeros(scores.shape, values.dtype)
-    xp(values).add.at(onehot, (xp(values).arange(len(values))[:, None], indices), values)
+    rows = xp(values).arange(len(values))
+    for k in range(values.shape[1]):                        # one position may name a class twice
+        onehot[rows, indices[:, k]] += values[:, k]
     return mul(sub(mul(softmax(scores), values.sum(axis=1, keepdims=True)), onehot), dy)
 
 
@@ -185,12 +193,12 @@ def accuracy(scores, labels, *, average=True):
     if not scores.ndim or not scores.shape[-1] or labels.shape != scores.shape[:-1]:
         raise ValueError(f"accuracy: scores of shape {scores.shape} need integer labels of shape "
                          f"{scores.shape[:-1]}, got {labels.shape}")
-    _check_range("accuracy", labels, scores)
+    largest, = _checked("accuracy", labels, scores)
     count = (labels >= 0).sum()
     correct = ((scores.argmax(axis=-1) == labels) & (labels >= 0)).sum()
     if not average:
         return correct, count
-    if not int(count):
+    if largest < 0:
         raise ValueError(f"accuracy of no labels: shape {labels.shape}")
     return correct / count
 

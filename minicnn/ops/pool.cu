@@ -1,0 +1,257 @@
+// Pooling and upsampling of images (N, H, W, C), forwards and backwards: every thread computes what it writes.
+//
+// Constants: MC_C channels, MC_KH x MC_KW the window, MC_SH x MC_SW its stride, MC_TOP and MC_LEFT padding; what
+// enlarges takes the stride as its scale. Heights and widths, of what is pooled (h, w) and of the pooled (oh, ow),
+// are arguments. A block covers 256 >> shift rows of pixels, and 1 << shift neighbouring (pixel, channels) in each.
+
+#define WIDE (MC_C % 4 ? 1 : 4)             // channels a thread takes at a time
+
+template <int V> struct alignas(4 * V) Channels { float v[V]; };
+template <int V> struct alignas(V) Marks { unsigned char v[V]; };
+
+template <int V> __device__ __forceinline__ Channels<V> all(float value) {
+    Channels<V> a;
+    for (int k = 0; k < V; k++) a.v[k] = value;
+    return a;
+}
+
+template <int V> __device__ __forceinline__ Channels<V> get(const float* p) {
+    return *(const Channels<V>*)p;
+}
+
+template <int V> __device__ __forceinline__ void set(float* p, Channels<V> a) {
+    *(Channels<V>*)p = a;
+}
+
+// sum += a * times
+template <int V> __device__ __forceinline__ void add(Channels<V>& sum, Channels<V> a, float times = 1.0f) {
+    for (int k = 0; k < V; k++) sum.v[k] += a.v[k] * times;
+}
+
+// a * (1 - f) + b * f
+template <int V> __device__ __forceinline__ Channels<V> between(Channels<V> a, Channels<V> b, float f) {
+    for (int k = 0; k < V; k++) a.v[k] = a.v[k] * (1.0f - f) + b.v[k] * f;
+    return a;
+}
+
+// Where a pixel's channels begin, in images of h x w.
+__device__ __forceinline__ int place(int image, int y, int x, int h, int w) {
+    return ((image * h + y) * w + x) * MC_C;
+}
+
+template <int V, class F> __device__ __forceinline__ void walk(int n, int rows, int columns, int shift, const F& f) {
+    const unsigned lane = threadIdx.x & ((1u << shift) - 1u), line = threadIdx.x >> shift, lines = 256u >> shift;
+    const unsigned vectors = MC_C / V;
+    for (int image = blockIdx.z; image < n; image += gridDim.z)
+        for (int row = blockIdx.y * lines + line; row < rows; row += gridDim.y * lines)
+            for (unsigned at = (blockIdx.x << shift) + lane; at < columns * vectors; at += gridDim.x << shift)
+                f.template at<V>(image, row, at / vectors, at % vectors * V);
+}
+
+// f.at<V>(image, row, column, channel) everywhere, with V = 1 for arrays that do not begin at 16 bytes.
+template <class F>
+__device__ __forceinline__ void each(int n, int rows, int columns, int shift, const float* a, const float* b, F f) {
+    if ((((unsigned long long)a | (unsigned long long)b) & 15) == 0)
+        walk<WIDE>(n, rows, columns, shift, f);
+    else
+        walk<1>(n, rows, columns, shift, f);
+}
+
+// ------------------------------------------------------------------ from a window's pixels to one
+
+// The largest of each window, or (if where is given) which of its pixels that is; the first of equal ones, and NaN
+// is the largest of all.
+struct Largest {
+    const float* x;
+    float* y;
+    unsigned char* where;
+    int h, w, oh, ow;
+
+    template <int V> __device__ __forceinline__ void at(int image, int oy, int ox, int c) const {
+        Channels<V> best = all<V>(__int_as_float(0xff800000));
+        Marks<V> first;
+        for (int k = 0; k < V; k++) first.v[k] = 0;
+        for (int i = 0; i < MC_KH; i++)
+            for (int j = 0; j < MC_KW; j++) {
+                const int iy = oy * MC_SH - MC_TOP + i, ix = ox * MC_SW - MC_LEFT + j;
+                if (iy < 0 || iy >= h || ix < 0 || ix >= w) continue;
+                const Channels<V> a = get<V>(x + place(image, iy, ix, h, w) + c);
+                for (int k = 0; k < V; k++) {
+                    const bool better = !(a.v[k] <= best.v[k] || best.v[k] != best.v[k]);
+                    best.v[k] = better ? a.v[k] : best.v[k];
+                    first.v[k] = better ? i * MC_KW + j : first.v[k];
+                }
+            }
+        if (where)
+            *(Marks<V>*)(where + place(image, oy, ox, oh, ow) + c) = first;
+        else
+            set<V>(y + place(image, oy, ox, oh, ow) + c, best);
+    }
+};
+
+struct WindowSum {
+    const float* x;
+    float* y;
+    int h, w, oh, ow;
+
+    template <int V> __device__ __forceinline__ void at(int image, int oy, int ox, int c) const {
+        Channels<V> sum = all<V>(0.0f);
+        for (int i = 0; i < MC_KH; i++) {
+            const int iy = oy * MC_SH - MC_TOP + i;
+            if (iy < 0 || iy >= h) continue;
+            Channels<V> line = all<V>(0.0f);
+            for (int j = 0; j < MC_KW; j++) {
+                const int ix = ox * MC_SW - MC_LEFT + j;
+                if (ix >= 0 && ix < w) add<V>(line, get<V>(x + place(image, iy, ix, h, w) + c));
+            }
+            add<V>(sum, line);
+        }
+        set<V>(y + place(image, oy, ox, oh, ow) + c, sum);
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256)
+poolmax(const float* __restrict__ x, float* __restrict__ y, int n, int h, int w, int oh, int ow, int shift) {
+    each(n, oh, ow, shift, x, y, Largest{x, y, nullptr, h, w, oh, ow});
+}
+
+extern "C" __global__ void __launch_bounds__(256)
+first_maximum(const float* __restrict__ x, unsigned char* __restrict__ where, int n, int h, int w, int oh, int ow,
+              int shift) {
+    each(n, oh, ow, shift, x, nullptr, Largest{x, nullptr, where, h, w, oh, ow});
+}
+
+extern "C" __global__ void __launch_bounds__(256)
+poolsum(const float* __restrict__ x, float* __restrict__ y, int n, int h, int w, int oh, int ow, int shift) {
+    each(n, oh, ow, shift, x, y, WindowSum{x, y, h, w, oh, ow});
+}
+
+// ------------------------------------------------------------------ from one pixel to its window's
+
+// The sum of y over the windows that a pixel is in; if where is given, over those that it is the maximum of.
+struct Spread {
+    const float* y;
+    const unsigned char* where;
+    float* x;
+    int h, w, oh, ow;
+
+    template <int V> __device__ __forceinline__ void at(int image, int iy, int ix, int c) const {
+        Channels<V> sum = all<V>(0.0f);
+        const int down = (iy + MC_TOP) / MC_SH, across = (ix + MC_LEFT) / MC_SW;       // the last windows to reach it
+        for (int a = (MC_KH - 1) / MC_SH; a >= 0; a--)
+            for (int b = (MC_KW - 1) / MC_SW; b >= 0; b--) {
+                const int oy = down - a, ox = across - b;
+                const int i = iy + MC_TOP - oy * MC_SH, j = ix + MC_LEFT - ox * MC_SW;
+                if (oy < 0 || oy >= oh || i >= MC_KH || ox < 0 || ox >= ow || j >= MC_KW) continue;
+                const int from = place(image, oy, ox, oh, ow) + c;
+                Channels<V> given = get<V>(y + from);
+                if (where) {
+                    const Marks<V> first = *(const Marks<V>*)(where + from);
+                    for (int k = 0; k < V; k++) given.v[k] = first.v[k] == i * MC_KW + j ? given.v[k] : 0.0f;
+                }
+                add<V>(sum, given);
+            }
+        set<V>(x + place(image, iy, ix, h, w) + c, sum);
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256)
+poolmax_back(const float* __restrict__ dy, const unsigned char* __restrict__ where, float* __restrict__ dx, int n,
+             int h, int w, int oh, int ow, int shift) {
+    each(n, h, w, shift, dy, dx, Spread{dy, where, dx, h, w, oh, ow});
+}
+
+extern "C" __global__ void __launch_bounds__(256)
+poolspread(const float* __restrict__ y, float* __restrict__ x, int n, int h, int w, int oh, int ow, int shift) {
+    each(n, h, w, shift, y, x, Spread{y, nullptr, x, h, w, oh, ow});
+}
+
+// ------------------------------------------------------------------ upsampling of h x w
+
+struct Repeated {
+    const float* x;
+    float* y;
+    int h, w;
+
+    template <int V> __device__ __forceinline__ void at(int image, int iy, int ox, int c) const {
+        const Channels<V> a = get<V>(x + place(image, iy, ox / MC_SW, h, w) + c);
+        for (int i = 0; i < MC_SH; i++)
+            set<V>(y + place(image, iy * MC_SH + i, ox, h * MC_SH, w * MC_SW) + c, a);
+    }
+};
+
+// The two of n pixels between which the enlarged pixel o lies, and how far it is from the first.
+struct Neighbours {
+    int low, high;
+    float f;
+
+    __device__ __forceinline__ Neighbours(int o, int scale, int n) {
+        const int twice = o % scale * 2 + 1 - scale;            // 2 * scale times the way from the middle of a pixel
+        low = o / scale - (twice < 0);
+        high = low + 1;
+        f = low < 0 || high >= n ? 0.0f : (twice < 0) + twice * (0.5f / scale);
+        low = low < 0 ? 0 : low;
+        high = high >= n ? n - 1 : high;
+    }
+};
+
+struct Blended {
+    const float* x;
+    float* y;
+    int h, w;
+
+    template <int V> __device__ __forceinline__ void at(int image, int oy, int ox, int c) const {
+        const Neighbours down(oy, MC_SH, h), across(ox, MC_SW, w);
+        Channels<V> corner[2];
+        for (int b = 0; b < 2; b++) {
+            const int ix = b ? across.high : across.low;
+            corner[b] = between<V>(get<V>(x + place(image, down.low, ix, h, w) + c),
+                                   get<V>(x + place(image, down.high, ix, h, w) + c), down.f);
+        }
+        set<V>(y + place(image, oy, ox, h * MC_SH, w * MC_SW) + c, between<V>(corner[0], corner[1], across.f));
+    }
+};
+
+// The transpose of Blended: each pixel collects from the enlarged ones that are less than a pixel away.
+struct Unblended {
+    const float* dy;
+    float* dx;
+    int h, w;
+
+    // The share that pixel i of n has in the enlarged pixel d after its own first.
+    static __device__ __forceinline__ float share(int d, int scale, int i, int n) {
+        const int twice = 2 * d + 1 - scale;
+        const bool border = twice < 0 ? i == 0 : i == n - 1;    // nothing lies beyond: all of it
+        return border ? 1.0f : 1.0f - (twice < 0 ? -twice : twice) * (0.5f / scale);
+    }
+
+    template <int V> __device__ __forceinline__ void at(int image, int iy, int ix, int c) const {
+        Channels<V> sum = all<V>(0.0f);
+        const float* const first = dy + place(image, iy * MC_SH, ix * MC_SW, h * MC_SH, w * MC_SW) + c;
+        for (int i = -(MC_SH / 2); i < MC_SH + MC_SH / 2; i++) {
+            if (i < 0 ? iy == 0 : i >= MC_SH && iy == h - 1) continue;
+            Channels<V> line = all<V>(0.0f);
+            for (int j = -(MC_SW / 2); j < MC_SW + MC_SW / 2; j++) {
+                if (j < 0 ? ix == 0 : j >= MC_SW && ix == w - 1) continue;
+                add<V>(line, get<V>(first + (i * w * MC_SW + j) * MC_C), share(j, MC_SW, ix, w));
+            }
+            add<V>(sum, line, share(i, MC_SH, iy, h));
+        }
+        set<V>(dx + place(image, iy, ix, h, w) + c, sum);
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(256)
+upsample_nearest(const float* __restrict__ x, float* __restrict__ y, int n, int h, int w, int shift) {
+    each(n, h, w * MC_SW, shift, x, y, Repeated{x, y, h, w});
+}
+
+extern "C" __global__ void __launch_bounds__(256)
+upsample_bilinear(const float* __restrict__ x, float* __restrict__ y, int n, int h, int w, int shift) {
+    each(n, h * MC_SH, w * MC_SW, shift, x, y, Blended{x, y, h, w});
+}
+
+extern "C" __global__ void __launch_bounds__(256)
+upsample_bilinear_back(const float* __restrict__ dy, float* __restrict__ dx, int n, int h, int w, int shift) {
+    each(n, h, w, shift, dy, dx, Unblended{dy, dx, h, w});
+}

@@ -1,0 +1,92 @@
+"""The CUDA kernels of pool.py: one thread for each pixel and channel (or four channels) that is written."""
+from ..cuda import Source, empty, ready
+from .shapes import Window
+
+kernels = Source(__file__, "pool.cu")
+MARKS = 256                                 # pixels of a window that a byte tells apart
+LARGEST_GRID = 65535                        # blocks down and deep; kernels go on from there
+
+
+def poolmax(x, g):
+    return _pooled("poolmax", x, g)
+
+
+def poolsum(x, g):
+    return _pooled("poolsum", x, g)
+
+
+def poolmax_back(x, dy, g):
+    """First which pixel of each window is its maximum, then what each pixel gets."""
+    if g.kh * g.kw > MARKS or not (x.size and dy.size):
+        return NotImplemented
+    where, dx = empty(dy.shape, "uint8"), empty(x.shape)
+    _launch("first_maximum", [ready(x), where], where.shape, x.shape, g)
+    _launch("poolmax_back", [ready(dy), where, dx], x.shape, x.shape, g)
+    return dx
+
+
+def poolspread(y, shape, g):
+    x = empty(shape)
+    if not (x.size and y.size):
+        return NotImplemented
+    _launch("poolspread", [ready(y), x], shape, shape, g)
+    return x
+
+
+def upsample(x, scale, mode):
+    if not x.size:
+        return NotImplemented
+    n, h, w, c = x.shape
+    y = empty((n, h * scale[0], w * scale[1], c))
+    rows = h if mode == "nearest" else y.shape[1]           # the nearest: a thread fills a column of its pixel
+    _enlarge(f"upsample_{mode}", [ready(x), y], (n, rows, y.shape[2], c), x.shape, scale)
+    return y
+
+
+def upsample_back(dy, scale, mode):
+    if not dy.size:
+        return NotImplemented
+    n, h, w, c = dy.shape
+    shape = (n, h // scale[0], w // scale[1], c)
+    if mode == "nearest":
+        return poolsum(dy, _steps(scale, *shape[1:3]))
+    dx = empty(shape)
+    _enlarge("upsample_bilinear_back", [ready(dy), dx], shape, shape, scale)
+    return dx
+
+
+def _pooled(kernel, x, g):
+    y = empty((x.shape[0], g.oh, g.ow, x.shape[3]))
+    if not (x.size and y.size):
+        return NotImplemented
+    _launch(kernel, [ready(x), y], y.shape, x.shape, g)
+    return y
+
+
+def _steps(scale, oh, ow):
+    """Windows of this size side by side."""
+    return Window(*scale, *scale, 1, 1, 0, 0, 0, 0, oh, ow)
+
+
+def _enlarge(kernel, arrays, written, small, scale):
+    grid, shift = _grid(written)
+    kernels.launch(kernel, grid, (*arrays, *small[:3], shift), _constants(small[3], _steps(scale, *small[1:3])))
+
+
+def _launch(kernel, arrays, written, images, g):
+    """For windows g over images of that shape, with a thread for each element of the shape `written`."""
+    grid, shift = _grid(written)
+    kernels.launch(kernel, grid, (*arrays, *images[:3], g.oh, g.ow, shift), _constants(images[3], g))
+
+
+def _constants(c, g):
+    return {"C": c, "KH": g.kh, "KW": g.kw, "SH": g.sh, "SW": g.sw, "TOP": g.top, "LEFT": g.left}
+
+
+def _grid(shape):
+    """(blocks, shift): a block's 256 threads are 256 >> shift rows of 1 << shift, so that few of them idle."""
+    n, rows, columns, c = shape
+    wanted = columns * (c // 4 if c % 4 == 0 else c)
+    shift = min(range(8, 2, -1), key=lambda s: -(-wanted >> s) << s)
+    down = -(-rows >> (8 - shift))
+    return (-(-wanted >> shift), min(down, LARGEST_GRID), min(n, LARGEST_GRID)), shift
