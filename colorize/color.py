@@ -86,8 +86,8 @@ def keep_gamut(lab):
     return dispatch(_keep_gamut, lab)
 
 
-SLACK = 2e-4                    # how far outside of 0..1 linear RGB may be: greys are, by the constants' roundings
-HALVINGS = 14
+SLACK = 2e-5                    # how far outside of 0..1 linear RGB may be: float32 loses as much
+HALVINGS = 14                   # so many bits of the share of chroma
 
 
 def _keep_gamut(lab):

@@ -37,14 +37,14 @@ def lab_to_rgb(lab, clip, gamut, uint8):
     rgb = np.empty(lab.shape, "uint8") if uint8 else cpu.empty(lab.shape)
     scale, offset = (f32(255), f32(0.5)) if uint8 else (f32(1), f32(0))
     run(_rgb, lab.size // 3, GRAIN, ready(lab).reshape(-1, 3), rgb.reshape(-1, 3), BACKWARD.astype("float32"),
-        clip, gamut, scale, offset, floats=3 * TILE)
+        clip, HALVINGS if gamut else 0, f32(SLACK), scale, offset, floats=3 * TILE)
     return rgb
 
 
 def keep_gamut(lab):
     kept = cpu.empty(lab.shape)
     run(_kept, lab.size // 3, GRAIN, ready(lab).reshape(-1, 3), kept.reshape(-1, 3), BACKWARD.astype("float32"),
-        floats=3 * TILE)
+        HALVINGS, f32(SLACK), floats=3 * TILE)
     return kept
 
 
@@ -203,28 +203,28 @@ def _luminance_of_floats(start, stop, scratch, rgb, L, m, table):
 
 
 @inlined
-def _fits(y, a, b, m):
+def _fits(y, a, b, m, slack):
     """Does sRGB have the colour with f(Y) = y and these a, b?"""
     x, y, z = _cube(y + a * f32(1 / 500)), _cube(y), _cube(y - b * f32(1 / 200))
     fit = True
     for c in range(3):
         v = m[c, 0] * x + m[c, 1] * y + m[c, 2] * z
-        fit = fit and f32(-SLACK) <= v <= f32(1 + SLACK)
+        fit = fit and -slack <= v <= f32(1) + slack
     return fit
 
 
 @kernel
-def _keep(lab, m):
+def _keep(lab, m, halvings, slack):
     """Move the pixels of lab (3, pixels) into the gamut, in place."""
     for i in range(lab.shape[1]):
         L, a, b = lab[0, i], lab[1, i], lab[2, i]
         L = f32(0) if L < 0 else (f32(100) if L > 100 else L)
         y = (L + f32(16)) * f32(1 / 116)
-        if not _fits(y, a, b, m):
+        if not _fits(y, a, b, m, slack):
             low, step = f32(0), f32(1)
-            for _ in range(HALVINGS):
+            for _ in range(halvings):
                 step *= f32(0.5)
-                if _fits(y, (low + step) * a, (low + step) * b, m):
+                if _fits(y, (low + step) * a, (low + step) * b, m, slack):
                     low += step
             a, b = low * a, low * b
         lab[0, i], lab[1, i], lab[2, i] = L, a, b
@@ -238,25 +238,25 @@ def _apart(pixels, planes):
 
 
 @kernel
-def _kept(start, stop, scratch, lab, out, m):
+def _kept(start, stop, scratch, lab, out, m, halvings, slack):
     planes = cpu.sheet(scratch, 0, 3, TILE)
     for p in range(start, stop, TILE):
         n = min(stop, p + TILE) - p
         _apart(lab[p:p + n], planes)
-        _keep(planes[:, :n], m)
+        _keep(planes[:, :n], m, halvings, slack)
         for i in range(n):
             for c in range(3):
                 out[p + i, c] = planes[c, i]
 
 
 @kernel
-def _rgb(start, stop, scratch, lab, out, m, clip, gamut, scale, offset):
+def _rgb(start, stop, scratch, lab, out, m, clip, halvings, slack, scale, offset):
     planes = cpu.sheet(scratch, 0, 3, TILE)
     for p in range(start, stop, TILE):
         n = min(stop, p + TILE) - p
         _apart(lab[p:p + n], planes)
-        if gamut:
-            _keep(planes[:, :n], m)
+        if halvings:
+            _keep(planes[:, :n], m, halvings, slack)
         _light(planes[:, :n], m)
         for c in range(3):
             plane = planes[c]
