@@ -67,10 +67,21 @@ class Bins:
         """The bins where mask (q,) is true, such as those that occur: `bins.subset(prior.counts > 0)`."""
         mask = np.asarray(mask)
         if mask.dtype != bool or mask.shape != (self.q,) or not mask.any():
-            raise ValueError(f"subset needs a mask of {self.q} booleans, not all False, got {mask.dtype} {mask.shape}")
+            raise ValueError(f"subset needs a mask of {self.q} booleans, not all False, "
+                             f"got {mask.dtype} {mask.shape}")
         chosen = Bins(_main(self.centres)[mask])
         chosen.means = _main(self.means)[mask]
         return chosen
+
+    def reachable(self):
+        """Which bins (q,) some sRGB colour is nearest to. The colours of the cube's faces show it: they have every ab.
+
+        >>> int(gamut(10).reachable().sum()), int(grid18().reachable().sum())
+        (261, 181)
+        """
+        mask = np.zeros(self.q, bool)
+        mask[self.encode(grids.faces())] = True
+        return mask
 
     # -------------------------------------------------------------- colours to bins
 

@@ -5,7 +5,7 @@ import numpy as np
 
 from .color import rgb_to_lab
 
-__all__ = ["EDGE", "in_gamut", "square"]
+__all__ = ["EDGE", "faces", "in_gamut", "square"]
 
 EDGE = 110                                  # the 18x18 grid spans -110 .. 110 on both axes
 
@@ -32,6 +32,14 @@ def gamut_hull():
              for axis in range(3) for p in (0.0, 1.0) for q in (0.0, 1.0)]
     ab = np.unique(rgb_to_lab(np.concatenate(edges))[:, 1:].round(9), axis=0)
     return np.array(_chain(ab) + _chain(ab[::-1]))
+
+
+def faces():
+    """The ab (n, 2) of all 8-bit colours on the six faces of the sRGB cube, float32."""
+    levels = np.arange(256, dtype="uint8")
+    pairs = np.stack(np.meshgrid(levels, levels), -1).reshape(-1, 2)
+    rgb = [np.insert(pairs, axis, end, axis=1) for axis in range(3) for end in (0, 255)]
+    return np.ascontiguousarray(rgb_to_lab(np.concatenate(rgb))[:, 1:])
 
 
 def _chain(points):

@@ -1,7 +1,7 @@
 """The losses of the source documents. Positions are pixels: (N, H, W) with scores (..., Q) or colours (..., 2).
 
-The rebalanced loss is minicnn's nll, which goes over the scores once forward and once back and makes no one-hot array;
-what is here supplies the weights.
+The rebalanced loss is minicnn's nll, which goes over the scores once forward and once back and makes no one-hot
+array; what is here supplies the weights.
 """
 import numpy as np
 
@@ -42,23 +42,21 @@ def _one_of(name, key, got, known):
 
 
 def _log(scores, targets, weights, reduce):
-    if reduce == "mean":
-        return mc.nll(scores, targets, weights)
-    return mc.nll(scores, targets, weights, average=False)[0]
+    loss, count = mc.nll(scores, targets, weights, average=False)
+    return mc.div(loss, max(count, 1)) if reduce == "mean" else loss
 
 
 def _linear(scores, targets, weights, reduce):
-    indices, values = targets if isinstance(targets, tuple) else (targets[..., None], 1)
-    m, k, dtype = xp(mc.value(scores)), indices.shape[-1], scores.dtype
-    indices = m.asarray(indices).reshape(-1, k)
-    values = (indices >= 0) * m.asarray(values, dtype).reshape(-1, 1 if np.ndim(values) == 0 else k)
-    counted = max(int((values != 0).any(axis=1).sum()), 1)
+    _, count = mc.nll(mc.value(scores), targets, average=False)         # refuses what does not fit
+    indices, values = targets if isinstance(targets, tuple) else (targets[..., None], targets[..., None] >= 0)
+    values = _beside(scores, values) * (_beside(scores, indices) >= 0)
     if weights is not None:
-        values = values * weights.reshape(-1, 1)
-    p = mc.reshape(mc.softmax(scores), (len(indices), scores.shape[-1]))
-    p = mc.getitem(p, (m.arange(len(indices))[:, None], indices.clip(0, None)))
-    total = mc.neg(mc.sum(mc.mul(p, values.astype(dtype))))
-    return mc.div(total, counted) if reduce == "mean" else total
+        values = values * weights
+    n, q = indices.size // indices.shape[-1], scores.shape[-1]
+    places = xp(indices).arange(n)[:, None], indices.reshape(n, -1).clip(0, None)
+    p = mc.getitem(mc.reshape(mc.softmax(scores), (n, q)), places)
+    total = mc.neg(mc.sum(mc.mul(p, values.reshape(n, -1))))
+    return mc.div(total, max(count, 1)) if reduce == "mean" else total
 
 
 @primitive(keep="")
@@ -71,7 +69,10 @@ shown_as.back = (lambda dy, y, loss, shown: dy, nograd)
 
 
 def _weights(scores, targets, weights, mask):
-    """One weight for each position (...), beside the scores; None if all are 1."""
+    """One weight for each position (..., 1), beside the scores; None if all are 1."""
+    if weights is not None and weights.shape != scores.shape[-1:]:
+        raise ValueError(f"rebalanced: scores of shape {scores.shape} need weights of shape {scores.shape[-1:]}, "
+                         f"got {weights.shape}")
     each = None if weights is None else pixel_weights(targets, weights)
     if mask is not None:
         positions = scores.shape[:-1]
@@ -81,7 +82,7 @@ def _weights(scores, targets, weights, mask):
                              f"{positions}, got {mask.shape}")
         mask = mask.reshape(mask.shape + (1,) * (len(positions) - mask.ndim))
         each = mask * xp(mask).ones(positions, "float32") if each is None else each * mask
-    return None if each is None else _beside(scores, each)
+    return None if each is None else _beside(scores, each)[..., None]
 
 
 def _beside(x, a):
@@ -98,8 +99,9 @@ def pixel_weights(targets, weights):
     """
     bins = targets[0][..., 0] if isinstance(targets, tuple) else targets
     weights = xp(bins).asarray(weights)
-    if weights.ndim != 1:
-        raise ValueError(f"pixel_weights needs one weight for each bin, (Q,), got shape {weights.shape}")
+    if bins.dtype.kind not in "iu" or weights.ndim != 1 or (bins.size and int(bins.max()) >= len(weights)):
+        raise ValueError(f"pixel_weights needs a weight for each bin that occurs, got weights of shape "
+                         f"{weights.shape} for bins up to {bins.max() if bins.size else None} ({bins.dtype})")
     return xp(bins).where(bins < 0, 0, weights[bins.clip(0, None)])
 
 
@@ -130,8 +132,10 @@ def huber(y, target, weights=None, *, delta=1.0):
     if weights is None:
         return mc.huber(y, target, delta)
     _same("huber", y, target)
+    if not number("huber", "delta", delta) > 0:
+        raise ValueError(f"huber needs delta above 0, got {delta}")
     size = mc.abs(mc.sub(y, target))
-    near = mc.clip(size, 0, number("huber", "delta", delta))
+    near = mc.clip(size, 0, delta)
     return _mean(mc.mul(near, mc.sub(size, mc.mul(near, 0.5))), weights)
 
 

@@ -36,7 +36,7 @@ def _like(ab, points):
 # ------------------------------------------------------------------ the table
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=64)
 def table(points, k):
     """(candidates, counts): for each tile the indices (int32, ascending, then zeros) of what may be among the k
     nearest, and how many these are. `points` are the bytes of a float32 array (Q, 2)."""
@@ -100,10 +100,11 @@ def _parts(ab, points, candidates, counts, k):
         some = candidates[tile]
         squares = m.where(m.arange(some.shape[1]) < counts[tile][:, None],
                           m.square(part[:, None] - points[some]).sum(axis=2), np.inf)
-        order = m.argsort(squares, axis=1)[:, :k] if k > 1 else squares.argmin(axis=1)[:, None]
+        order = m.argsort(squares, axis=1, kind="stable")[:, :k] if k > 1 else squares.argmin(axis=1)[:, None]
         indices, squares = (m.take_along_axis(x, order, axis=1) for x in (some, squares))
-        if not bool(inside.all()):
-            indices[~inside], squares[~inside] = _far(part[~inside], points, k)
+        far = m.flatnonzero(~inside)
+        if len(far):
+            indices[far], squares[far] = _far(part[far], points, k)
         yield indices, squares
 
 
@@ -111,7 +112,7 @@ def _far(ab, points, k):
     """As _parts, for places without a tile."""
     m = xp(ab)
     squares = m.square(ab[:, None] - points).sum(axis=2)
-    order = m.argsort(squares, axis=1)[:, :k]
+    order = m.argsort(squares, axis=1, kind="stable")[:, :k]
     squares = m.take_along_axis(squares, order, axis=1)
     known = np.isfinite(squares)
     return m.where(known, order, -1).astype("int32"), m.where(known, squares, 0)
