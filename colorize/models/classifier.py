@@ -1,0 +1,56 @@
+"""Models that choose among bins of ab: which bins, how rare ones count more, how scores become colours."""
+import numpy as np
+
+import minicnn as mc
+
+from ..bins import Bins, gamut, grid18
+from .base import Colorizer, choice
+
+__all__ = ["Classifier", "as_bins"]
+
+DECODINGS = ("mode", "mean", "annealed", "bin mean")
+
+
+class Classifier(Colorizer):
+    """A Colorizer whose network gives scores (N, h, w, Q), and whose targets are bins.
+
+    `class_weights` (Q,) and `bin_means` (Q, 2) are frozen Params, so that they are saved with the model: use
+    `rebalance(prior)` to set them. `undo` divides the weights out of the probabilities again before decoding.
+    """
+
+    def classes(self, bins, decode, temperature, rebalance, undo=False):
+        """Check and keep the options of a classifier."""
+        if not isinstance(temperature, (int, float)) or not temperature > 0:
+            raise ValueError(f"temperature must be above 0, got {temperature!r}")
+        self.bins, self.decoding, self.temperature = as_bins(bins), choice("decode", decode, DECODINGS), temperature
+        self.scheme, self.undo = choice("rebalance", rebalance, ("zhang", "minus log", "none")), bool(undo)
+        self.class_weights = mc.param(np.ones(self.bins.q))
+        self.bin_means = mc.param(np.array(self.bins.means))
+        mc.freeze([self.class_weights, self.bin_means])
+
+    def rebalance(self, prior, lambda_=0.5, sigma=5):
+        """Weigh the bins by how rare they are in the photos that this Prior has counted."""
+        if prior.bins.q != self.bins.q:
+            raise ValueError(f"the Prior counts {prior.bins.q} bins, and the model has {self.bins.q}: "
+                             "make it with Prior(model.bins)")
+        weights = {"zhang": lambda: prior.zhang(lambda_, sigma), "minus log": prior.minus_log,
+                   "none": lambda: np.ones(self.bins.q)}[self.scheme]()
+        for p, new in ((self.class_weights, weights), (self.bin_means, prior.means)):
+            p.value = mc.param(new).value
+
+    def ab(self, y, L):
+        self.bins.means = mc.value(self.bin_means)
+        weights = mc.value(self.class_weights) if self.undo else None
+        return self.bins.decode(y, self.decoding, self.temperature, weights)
+
+
+def as_bins(bins):
+    """Bins by name: "313", "18x18", the step of a grid in the gamut such as 20; or Bins themselves."""
+    if isinstance(bins, Bins):
+        return bins
+    if isinstance(bins, (int, float)) and not isinstance(bins, bool):
+        return gamut(10 if bins == 313 else bins)
+    known = {"313": lambda: gamut(10), "18x18": grid18}
+    if bins not in known:
+        raise ValueError(f"bins must be '313', '18x18', the step of a grid such as 20, or Bins; got {bins!r}")
+    return known[bins]()

@@ -1,0 +1,80 @@
+"""Our own small model: at most 300,000 parameters, scores at a quarter of the resolution.
+
+Five strided levels down to 1/32, where a vector from the mean over the whole photo is added; back up to a quarter by
+repetition, each level joined by a 1x1 skip from the one of the same size.
+"""
+import minicnn as mc
+
+from ..color import normalise, rgb_to_lab, rgb_to_luminance
+from ..losses import grey_mask, rebalanced
+from .base import choice, scaled
+from .classifier import Classifier
+
+__all__ = ["Nano"]
+
+
+class Nano(Classifier):
+    """(L - 50) / 100 in, scores of the 101 bins of the step-20 grid at a quarter of the resolution out.
+
+    Soft targets: the 4 nearest bins to the mean ab of each 4x4 pixels. Colours are the mean of the probabilities with the
+    weights of the loss divided out again. skips=False and context=False leave those parts out.
+    """
+
+    multiple = 32
+
+    def __init__(self, *, size=256, width=1.0, fit="short", bins=20, decode="mean", temperature=1.0, neighbours=4,
+                 sigma=10.0, skips=True, context=True, batchnorm=True, rebalance="zhang", undo=True, where="loss"):
+        self.sizes(size, width, fit)
+        self.classes(bins, decode, temperature, rebalance, undo)
+        self.neighbours, self.sigma, self.where = neighbours, sigma, choice("where", where, ("loss", "gradient"))
+        self.net = Pyramid(scaled(width, 20, 40, 64, 72, 72), scaled(width, 72, 64, 64), self.bins.q, skips, context,
+                           batchnorm)
+
+    def inputs(self, rgb):
+        return self.prepare(rgb_to_luminance(self.photos(rgb)))
+
+    def prepare(self, L):
+        return normalise("zhang", L=L)[0]
+
+    def targets(self, rgb):
+        """(indices, values, whether the photo has any colour)."""
+        ab = rgb_to_lab(self.photos(rgb))[..., 1:]
+        n, h, w, _ = ab.shape
+        ab = ab.reshape(n, h // 4, 4, w // 4, 4, 2).mean(axis=(2, 4))
+        return self.bins.soft(ab, k=self.neighbours, sigma=self.sigma) + (grey_mask(ab),)
+
+    def loss(self, x, y):
+        indices, values, colourful = y
+        return rebalanced(self(x), (indices, values), mc.value(self.class_weights), mask=colourful, where=self.where)
+
+
+class Pyramid:
+    """Down in `down` channels, up to a quarter in `up` channels, q scores."""
+
+    def __init__(self, down, up, q, skips, context, batchnorm):
+        self.down = [block(i, o, batchnorm, stride=2) for i, o in zip([1] + down, down)]
+        self.context = mc.Chain(mc.Dense(down[-1], down[-1], init=mc.kaiming()), mc.relu) if context else None
+        inside = [down[-1]] + up[:-1]                               # channels before each block on the way up
+        self.skips = [mc.Conv(i, o, 1) for i, o in zip(down[-2:0:-1], inside)] if skips else None
+        self.up = [block(i, o, batchnorm) for i, o in zip(inside, up)]
+        self.scores = mc.Conv(up[-1], q, 1)
+
+    def __call__(self, x):
+        levels = []
+        for level in self.down:
+            x = level(x)
+            levels.append(x)
+        if self.context is not None:
+            vector = self.context(mc.mean(x, axis=(1, 2)))
+            x = x + mc.reshape(vector, (x.shape[0], 1, 1, x.shape[3]))
+        for i, level in enumerate(self.up):
+            x = mc.upsample(x)
+            if self.skips is not None:
+                x = x + self.skips[i](levels[-2 - i])
+            x = level(x)
+        return self.scores(x)
+
+
+def block(cin, cout, batchnorm, stride=1):
+    layers = [mc.Conv(cin, cout, 3, stride=stride, padding="same", bias=not batchnorm, init=mc.kaiming())]
+    return mc.Chain(*layers, *[mc.BatchNorm(cout)] * batchnorm, mc.relu)

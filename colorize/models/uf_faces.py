@@ -1,0 +1,177 @@
+"""Seed 4, the UF report: the mean a*, b* of a face by regression, and two readings of its face colorizer.
+
+`MeanFC`, `MeanCNN` and `Faces` are what the author's code runs; `FacesText` is what the report says. The scales are those of
+8-bit Lab over 255: L / 100, and (ab + 128) / 255, or 2 (ab + 127.5) / 255 - 1 for tanh. The layers begin as PyTorch's do.
+"""
+import math
+
+import minicnn as mc
+from minicnn.device import xp
+
+from ..color import denormalise, normalise, rgb_to_lab8, uint8_to_lab
+from ..losses import mse
+from .base import Colorizer, Reshape, choice, scaled
+
+__all__ = ["Faces", "FacesText", "MeanCNN", "MeanFC"]
+
+LAST = {"relu": [mc.relu], "sigmoid": [mc.sigm], "tanh": [mc.tanh]}
+
+
+class Report(Colorizer):
+    """What all of seed 4's models share; `last` is their last activation, which says how ab is scaled."""
+
+    fixed, down, up = True, "bilinear", "bilinear"
+
+    def ending(self, last, known):
+        """The last activation as layers."""
+        self.last = choice("last", last, known)
+        return LAST[last]
+
+    @property
+    def norm(self):
+        return "faces-tanh" if self.last == "tanh" else "faces"
+
+    def grey(self):
+        """What the last bias starts as: grey, so that a relu there is alive."""
+        return 0.5 if self.last == "relu" else 0.0
+
+    def loss(self, x, y):
+        return mse(self(x), y)
+
+
+# ------------------------------------------------------------------ the mean colour
+
+
+class MeanColour(Report):
+    """L stretched to 0..1 in each photo in, the photo's mean ab out."""
+
+    def inputs(self, rgb):
+        return self.prepare(uint8_to_lab(rgb_to_lab8(self.photos(rgb)))[..., :1])
+
+    def prepare(self, L):
+        low, high = L.min(axis=(1, 2), keepdims=True), L.max(axis=(1, 2), keepdims=True)
+        return (L - low) / xp(L).maximum(high - low, 1e-6)
+
+    def targets(self, rgb):
+        ab = rgb_to_lab8(self.photos(rgb))[..., 1:].astype("float32").mean(axis=(1, 2)) - 128
+        return normalise(self.norm, ab=ab)[1]
+
+    def ab(self, y, L):
+        return denormalise(self.norm, ab=y)[1][:, None, None, :] + L * 0
+
+
+class MeanFC(MeanColour):
+    """Five dense layers; an activation behind each, the last too."""
+
+    def __init__(self, *, size=128, width=1.0, last="relu"):
+        self.sizes(size, width)
+        end, units = self.ending(last, ("relu", "tanh")), [size * size] + scaled(width, 8192, 4096, 1024, 256)
+        layers = [layer for i, o in zip(units, units[1:]) for layer in (dense(i, o), mc.relu)]
+        self.net = mc.Chain(*layers, dense(units[-1], 2, self.grey()), *end)
+
+
+class MeanCNN(MeanColour):
+    """Seven strided convolutions down to one pixel, then dense layers without an activation between."""
+
+    KINDS = {1: ((3, 3, 3, 3, 3, 3, 2), ()), 2: ((16, 32, 64, 128, 256, 256, 256), (64,)),
+             3: ((32, 64, 128, 256, 256, 512, 512), (128,))}
+
+    def __init__(self, kind, *, size=128, width=1.0, last="relu"):
+        self.sizes(size, width)
+        channels, hidden = self.KINDS[kind]
+        end, channels, hidden = self.ending(last, ("relu", "tanh")), scaled(width, *channels), scaled(width, *hidden)
+        convs = [layer for i, o in zip([1] + channels, channels)
+                 for layer in (conv(i, o, 3, stride=2, padding=1), mc.relu)]
+        units = [channels[-1] * math.ceil(size / 128) ** 2] + hidden
+        self.net = mc.Chain(*convs, *map(dense, units, units[1:]), dense(units[-1], 2, self.grey()), *end)
+
+
+# ------------------------------------------------------------------ the colorizer
+
+
+class Colours(Report):
+    """L / 100 in, ab of every pixel out."""
+
+    def inputs(self, rgb):
+        return self.prepare(uint8_to_lab(rgb_to_lab8(self.photos(rgb)))[..., :1])
+
+    def prepare(self, L):
+        return normalise(self.norm, L=L)[0]
+
+    def targets(self, rgb):
+        return normalise(self.norm, ab=uint8_to_lab(rgb_to_lab8(self.photos(rgb)))[..., 1:])[1]
+
+    def ab(self, y, L):
+        return denormalise(self.norm, ab=y)[1]
+
+
+class Faces(Colours):
+    """As run: six 4x4 convolutions with a batchnorm behind each, a dense bottleneck of 512, six transposed ones."""
+
+    multiple = 16
+
+    def __init__(self, *, size=128, width=1.0, last="sigmoid", batchnorm=True):
+        if size < 64:
+            raise ValueError(f"size must be at least 64, where the encoder ends in one pixel; got {size!r}")
+        self.sizes(size, width)
+        end = self.ending(last, tuple(LAST))
+        c8, c16, c32, c64, units = scaled(width, 8, 16, 32, 64, 512)
+        side = size // 16 - 3
+        layers = []
+        for i, o in ((1, c8), (c8, c16), (c16, c32), (c32, c32)):
+            layers += [conv(i, o, 4, stride=2, padding=1)] + [mc.BatchNorm(o)] * batchnorm + [mc.relu]
+        down = [*layers, conv(c32, c64, 4)] + [mc.BatchNorm(c64)] * batchnorm
+        middle = [dense(side * side * c64, units)] + [mc.BatchNorm(units)] * batchnorm + \
+            [dense(units, side * side * c64), Reshape(side, side, c64)]
+        up = [deconv(c64, c32, 4), mc.relu]
+        for i, o in ((c32, c32), (c32, c16), (c16, c8)):
+            up += [deconv(i, o, 4, stride=2, padding=1), mc.relu]
+        last_up = deconv(c8, 2, 4, stride=2, padding=1, grey=self.grey())
+        self.net = mc.Chain(mc.Chain(*down), mc.Chain(*middle), mc.Chain(*up, last_up, *end))
+
+
+class FacesText(Colours):
+    """As written: five strided convolutions and five transposed ones, a batchnorm before each, one activation."""
+
+    fixed, multiple = False, 32
+
+    def __init__(self, *, size=128, width=1.0, fit="stretch", activation="relu", last="sigmoid", batchnorm=True):
+        self.sizes(size, width, fit)
+        end, inner = self.ending(last, tuple(LAST)), LAST[choice("activation", activation, tuple(LAST))]
+        channels = [1] + scaled(width, 16, 32, 64, 128, 256)
+        layers = []
+        for i, o in zip(channels, channels[1:]):
+            layers += [mc.BatchNorm(i)] * batchnorm + [conv(i, o, 3, stride=2, padding=1)] + inner
+        channels = channels[:0:-1]
+        for i, o in zip(channels, channels[1:]):
+            layers += [mc.BatchNorm(i)] * batchnorm + [deconv(i, o, 4, stride=2, padding=1)] + inner
+        i = channels[-1]
+        layers += [mc.BatchNorm(i)] * batchnorm + [deconv(i, 2, 4, stride=2, padding=1, grey=self.grey())] + end
+        self.net = mc.Chain(*layers)
+
+
+# ------------------------------------------------------------------ layers that begin as PyTorch's
+
+
+def uniform(fan_in):
+    """Between -1 and 1 over the root of the number of inputs."""
+    return lambda shape, rng: rng.uniform(-1, 1, shape) / math.sqrt(fan_in)
+
+
+def conv(cin, cout, kernel, **options):
+    return started(mc.Conv(cin, cout, kernel, init=uniform(cin * kernel ** 2), **options), cin * kernel ** 2)
+
+
+def deconv(cin, cout, kernel, grey=None, **options):
+    fan_in = cout * kernel ** 2                                     # as PyTorch counts it
+    return started(mc.Deconv(cin, cout, kernel, init=uniform(fan_in), **options), fan_in, grey)
+
+
+def dense(i, o, grey=None):
+    return started(mc.Dense(i, o, init=uniform(i)), i, grey)
+
+
+def started(layer, fan_in, grey=None):
+    """The layer, with a random bias, or one that is grey everywhere."""
+    layer.b = mc.param(*layer.b.shape, init=uniform(fan_in) if grey is None else mc.gaussian(grey, 0))
+    return layer
