@@ -12,8 +12,6 @@ extern "C" {
                                const char* file, int line);
     void mc_atomic(void* p, int size, void* from);
     void mc_fence();
-    extern char __start_mc_shared[] __attribute__((weak, visibility("hidden")));
-    extern char __stop_mc_shared[] __attribute__((weak, visibility("hidden")));
 }
 
 #ifndef MC_RUNTIME
@@ -23,7 +21,7 @@ extern "C" {
 #define __constant__ static
 #define __launch_bounds__(...)
 #define __forceinline__ inline __attribute__((always_inline))
-#define __shared__ static __attribute__((section("mc_shared"), used))
+#define __shared__ static __attribute__((used))    // the only variables without a value: .bss is shared memory
 #define MC_INLINE static inline __attribute__((always_inline, unused))
 #define MC_UNCHECKED __attribute__((no_sanitize("thread")))
 #define MC_HERE const char* file = __builtin_FILE(), int line = __builtin_LINE()    // the call's place
@@ -158,9 +156,10 @@ template <class... A> MC_INLINE const char* mc_describe(void (*)(A...)) {
                                 mc_type<typename mc_plain<A>::type>::name..., 0};
     return text;
 }
+extern "C" char __bss_start[] __attribute__((visibility("hidden"))), _end[] __attribute__((visibility("hidden")));
 #define MC_EXPORT(name) \
     extern "C" MC_UNCHECKED void mc_invoke(void** a) { mc_apply(name, a); } \
     extern "C" const char* mc_signature() { return mc_describe(name); } \
-    extern "C" char* mc_shared_begin() { return __start_mc_shared; } \
-    extern "C" char* mc_shared_end() { return __stop_mc_shared; }
+    extern "C" char* mc_shared_begin() { return __bss_start; } \
+    extern "C" char* mc_shared_end() { return _end; }
 #endif
