@@ -196,7 +196,7 @@ struct Copy {
 #else                                           // w (taps, MC_C, MC_K): neighbours are output channels
             const int i = threadIdx.x + r * THREADS, q = i % CHANNELS, row = k0 + i / CHANNELS;
             const bool inside = i < CHANNELS * DEPTH && row < depth && first + q < MC_K;
-            w[r] = inside ? __ldg(w_ + row * MC_K + first + q) : 0.0f;
+            w[r] = inside ? __ldg(w_ + (unsigned)(row * MC_K + first + q)) : 0.0f;    // a register less than int
 #endif
         }
     }
