@@ -74,7 +74,7 @@ class Bins:
         return chosen
 
     def reachable(self):
-        """Which bins (q,) some sRGB colour is nearest to. The colours of the cube's faces show it: they have every ab.
+        """Which bins (q,) are nearest to some sRGB colour. The faces of the RGB cube show it: they have every ab.
 
         >>> int(gamut(10).reachable().sum()), int(grid18().reachable().sum())
         (261, 181)

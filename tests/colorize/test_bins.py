@@ -1,4 +1,4 @@
-"""The bins: where they lie, encoding, decoding, priors. The oracles are float64 code over all bins, pixel by pixel."""
+"""Where the bins lie, encoding, decoding, priors. The oracles are float64 code over all bins, pixel by pixel."""
 import hashlib
 import math
 import os
@@ -32,7 +32,8 @@ def test_the_313_bins_are_those_of_the_published_file():
     assert np.array_equal(gamut(10).centres, published)
 
 
-@pytest.mark.parametrize("step, q", [(5, 1083), (8, 460), (12, 228), (15, 159), (20, 101), (25, 72), (30, 54), (40, 40)])
+@pytest.mark.parametrize("step, q", [(5, 1083), (8, 460), (12, 228), (15, 159), (20, 101), (25, 72), (30, 54),
+                                     (40, 40)])
 def test_other_steps(step, q):
     bins = gamut(step)
     assert len(bins) == bins.q == q and (bins.centres % step == 0).all()

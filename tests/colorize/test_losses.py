@@ -49,7 +49,7 @@ def looped(scores, targets, weights=None, mask=None, form="log", reduce="mean"):
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("reduce", ["mean", "sum"])
 def test_rebalanced_against_the_looped_form(backend, targets, weights, form, mask, reduce):
-    options = dict(mask=MASKS[mask], form=form, reduce=reduce)
+    options = {"mask": MASKS[mask], "form": form, "reduce": reduce}
     check(backend, lambda s: losses.rebalanced(s, targets, weights, **options),
           lambda s: looped(s, targets, weights, **options), SCORES)
 
@@ -102,7 +102,8 @@ def test_grey_images_give_no_gradient(backend):
         assert not backend.get(g)[0].any() and backend.get(g)[1].all()
 
 
-@pytest.mark.parametrize("threshold, expected", [(5, [False, True, True]), (6, [False, False, True]), (9, [False] * 3)])
+@pytest.mark.parametrize("threshold, expected", [(5, [False, True, True]), (6, [False, False, True]),
+                                                 (9, [False, False, False])])
 def test_grey_mask_looks_at_each_channel(threshold, expected):
     ab = np.zeros((3, 2, 2, 2))
     ab[:, 1, 0] = [[5, -5], [-6, 0], [0, 8]]
@@ -145,13 +146,14 @@ def smooth(a, b, delta=0.7):
     return [d * d / 2 if d < delta else delta * (d - delta / 2) for d in sizes]
 
 
-@pytest.mark.parametrize("f, error, options", [(losses.mse, square, {}), (losses.euclidean, distance, {"epsilon": 0.0}),
-                                               (losses.huber, smooth, {"delta": 0.7})],
-                         ids=["mse", "euclidean", "huber"])
+@pytest.mark.parametrize("f, error, options", [
+    (losses.mse, square, {}), (losses.euclidean, distance, {"epsilon": 0.0}), (losses.huber, smooth, {"delta": 0.7}),
+], ids=["mse", "euclidean", "huber"])
 def test_regression_against_loops(backend, f, error, options):
     oracle = over_pixels(error)
     check(backend, lambda y, t: f(y, t, **options), lambda y, t: oracle(y, t), Y, TARGET)
-    check(backend, lambda y, t: f(y, t, put(backend, PIXELS), **options), lambda y, t: oracle(y, t, PIXELS), Y, TARGET)
+    check(backend, lambda y, t: f(y, t, put(backend, PIXELS), **options), lambda y, t: oracle(y, t, PIXELS),
+          Y, TARGET)
 
 
 def test_euclidean_where_both_meet():
@@ -177,10 +179,10 @@ def test_chroma_weights(backend):
     (lambda s: losses.rebalanced(s, HARD, form="cubic"), ValueError, "form='cubic': expected 'log' or 'linear'"),
     (lambda s: losses.rebalanced(s, HARD, reduce="max"), ValueError, "reduce='max': expected 'mean' or 'sum'"),
     (lambda s: losses.pixel_weights(HARD * 1.0, WEIGHTS), ValueError, "float64"),
-    (lambda s: losses.mse(Y, TARGET[:1], PIXELS), ValueError, r"\(2, 3, 4, 2\) and \(1, 3, 4, 2\): they must be equal"),
+    (lambda s: losses.mse(Y, TARGET[:1], PIXELS), ValueError, r"\(2, 3, 4, 2\) and \(1, 3, 4, 2\)"),
     (lambda s: losses.huber(Y, TARGET, PIXELS, delta="a"), TypeError, "delta as a number"),
     (lambda s: losses.huber(Y, TARGET, PIXELS, delta=0), ValueError, "delta above 0, got 0"),
-    (lambda s: losses.euclidean(Y, TARGET, PIXELS[0]), ValueError, r"need weights of shape \(2, 3, 4\), got \(3, 4\)"),
+    (lambda s: losses.euclidean(Y, TARGET, PIXELS[0]), ValueError, r"weights of shape \(2, 3, 4\), got \(3, 4\)"),
     (lambda s: losses.grey_mask(HARD), TypeError, "grey_mask needs float32 or float64 arrays"),
 ])
 def test_errors_name_what_was_wrong(wrong, error, words):
