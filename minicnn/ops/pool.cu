@@ -5,6 +5,7 @@
 // are arguments. A block covers 256 >> shift rows of pixels, and 1 << shift neighbouring (pixel, channels) in each.
 
 #define WIDE (MC_C % 4 ? 1 : 4)             // channels a thread takes at a time
+#define INFINITE __int_as_float(0x7f800000)
 
 template <int V> struct alignas(4 * V) Channels { float v[V]; };
 template <int V> struct alignas(V) Marks { unsigned char v[V]; };
@@ -17,6 +18,13 @@ template <int V> __device__ __forceinline__ Channels<V> all(float value) {
 
 template <int V> __device__ __forceinline__ Channels<V> get(const float* p) {
     return *(const Channels<V>*)p;
+}
+
+// What is at p, which must be readable in any case: loads that wait for no condition are under way together.
+template <int V> __device__ __forceinline__ Channels<V> get_where(bool inside, const float* p, float otherwise) {
+    Channels<V> a = get<V>(p);
+    for (int k = 0; k < V; k++) a.v[k] = inside ? a.v[k] : otherwise;
+    return a;
 }
 
 template <int V> __device__ __forceinline__ void set(float* p, Channels<V> a) {
@@ -39,6 +47,11 @@ __device__ __forceinline__ int place(int image, int y, int x, int h, int w) {
     return ((image * h + y) * w + x) * MC_C;
 }
 
+// The nearest of 0 .. n - 1.
+__device__ __forceinline__ int nearest(int i, int n) {
+    return i < 0 ? 0 : i < n ? i : n - 1;
+}
+
 template <int V, class F> __device__ __forceinline__ void walk(int n, int rows, int columns, int shift, const F& f) {
     const unsigned lane = threadIdx.x & ((1u << shift) - 1u), line = threadIdx.x >> shift, lines = 256u >> shift;
     const unsigned vectors = MC_C / V;
@@ -51,7 +64,7 @@ template <int V, class F> __device__ __forceinline__ void walk(int n, int rows, 
 // f.at<V>(image, row, column, channel) everywhere, with V = 1 for arrays that do not begin at 16 bytes.
 template <class F>
 __device__ __forceinline__ void each(int n, int rows, int columns, int shift, const float* a, const float* b, F f) {
-    if ((((unsigned long long)a | (unsigned long long)b) & 15) == 0)
+    if (WIDE > 1 && (((unsigned long long)a | (unsigned long long)b) & 15) == 0)
         walk<WIDE>(n, rows, columns, shift, f);
     else
         walk<1>(n, rows, columns, shift, f);
@@ -59,33 +72,36 @@ __device__ __forceinline__ void each(int n, int rows, int columns, int shift, co
 
 // ------------------------------------------------------------------ from a window's pixels to one
 
-// The largest of each window, or (if where is given) which of its pixels that is; the first of equal ones, and NaN
-// is the largest of all.
-struct Largest {
+// The largest of each window, or (if MARK) which of its pixels that is; the first of equal ones, and NaN is the
+// largest of all.
+template <bool MARK> struct Largest {
     const float* x;
     float* y;
     unsigned char* where;
     int h, w, oh, ow;
 
     template <int V> __device__ __forceinline__ void at(int image, int oy, int ox, int c) const {
-        Channels<V> best = all<V>(__int_as_float(0xff800000));
-        Marks<V> first;
-        for (int k = 0; k < V; k++) first.v[k] = 0;
+        Channels<V> best = all<V>(-INFINITE);
+        int first[V] = {};
         for (int i = 0; i < MC_KH; i++)
             for (int j = 0; j < MC_KW; j++) {
                 const int iy = oy * MC_SH - MC_TOP + i, ix = ox * MC_SW - MC_LEFT + j;
-                if (iy < 0 || iy >= h || ix < 0 || ix >= w) continue;
-                const Channels<V> a = get<V>(x + place(image, iy, ix, h, w) + c);
+                const int row = nearest(iy, h), column = nearest(ix, w);
+                const Channels<V> a =
+                    get_where<V>(row == iy && column == ix, x + place(image, row, column, h, w) + c, -INFINITE);
                 for (int k = 0; k < V; k++) {
                     const bool better = !(a.v[k] <= best.v[k] || best.v[k] != best.v[k]);
                     best.v[k] = better ? a.v[k] : best.v[k];
-                    first.v[k] = better ? i * MC_KW + j : first.v[k];
+                    first[k] = better ? i * MC_KW + j : first[k];
                 }
             }
-        if (where)
-            *(Marks<V>*)(where + place(image, oy, ox, oh, ow) + c) = first;
-        else
+        if (!MARK) {
             set<V>(y + place(image, oy, ox, oh, ow) + c, best);
+            return;
+        }
+        Marks<V> marks;
+        for (int k = 0; k < V; k++) marks.v[k] = first[k];
+        *(Marks<V>*)(where + place(image, oy, ox, oh, ow) + c) = marks;
     }
 };
 
@@ -97,12 +113,11 @@ struct WindowSum {
     template <int V> __device__ __forceinline__ void at(int image, int oy, int ox, int c) const {
         Channels<V> sum = all<V>(0.0f);
         for (int i = 0; i < MC_KH; i++) {
-            const int iy = oy * MC_SH - MC_TOP + i;
-            if (iy < 0 || iy >= h) continue;
             Channels<V> line = all<V>(0.0f);
             for (int j = 0; j < MC_KW; j++) {
-                const int ix = ox * MC_SW - MC_LEFT + j;
-                if (ix >= 0 && ix < w) add<V>(line, get<V>(x + place(image, iy, ix, h, w) + c));
+                const int iy = oy * MC_SH - MC_TOP + i, ix = ox * MC_SW - MC_LEFT + j;
+                const int row = nearest(iy, h), column = nearest(ix, w);
+                add<V>(line, get_where<V>(row == iy && column == ix, x + place(image, row, column, h, w) + c, 0.0f));
             }
             add<V>(sum, line);
         }
@@ -112,13 +127,13 @@ struct WindowSum {
 
 extern "C" __global__ void __launch_bounds__(256)
 poolmax(const float* __restrict__ x, float* __restrict__ y, int n, int h, int w, int oh, int ow, int shift) {
-    each(n, oh, ow, shift, x, y, Largest{x, y, nullptr, h, w, oh, ow});
+    each(n, oh, ow, shift, x, y, Largest<false>{x, y, nullptr, h, w, oh, ow});
 }
 
 extern "C" __global__ void __launch_bounds__(256)
 first_maximum(const float* __restrict__ x, unsigned char* __restrict__ where, int n, int h, int w, int oh, int ow,
               int shift) {
-    each(n, oh, ow, shift, x, nullptr, Largest{x, nullptr, where, h, w, oh, ow});
+    each(n, oh, ow, shift, x, nullptr, Largest<true>{x, nullptr, where, h, w, oh, ow});
 }
 
 extern "C" __global__ void __launch_bounds__(256)
@@ -128,8 +143,8 @@ poolsum(const float* __restrict__ x, float* __restrict__ y, int n, int h, int w,
 
 // ------------------------------------------------------------------ from one pixel to its window's
 
-// The sum of y over the windows that a pixel is in; if where is given, over those that it is the maximum of.
-struct Spread {
+// The sum of y over the windows that a pixel is in; if MARKED, over those that it is the maximum of.
+template <bool MARKED> struct Spread {
     const float* y;
     const unsigned char* where;
     float* x;
@@ -137,15 +152,16 @@ struct Spread {
 
     template <int V> __device__ __forceinline__ void at(int image, int iy, int ix, int c) const {
         Channels<V> sum = all<V>(0.0f);
-        const int down = (iy + MC_TOP) / MC_SH, across = (ix + MC_LEFT) / MC_SW;       // the last windows to reach it
+        const int down = (unsigned)(iy + MC_TOP) / MC_SH;       // the last windows that reach it
+        const int across = (unsigned)(ix + MC_LEFT) / MC_SW;
         for (int a = (MC_KH - 1) / MC_SH; a >= 0; a--)
             for (int b = (MC_KW - 1) / MC_SW; b >= 0; b--) {
-                const int oy = down - a, ox = across - b;
+                const int oy = nearest(down - a, oh), ox = nearest(across - b, ow);
                 const int i = iy + MC_TOP - oy * MC_SH, j = ix + MC_LEFT - ox * MC_SW;
-                if (oy < 0 || oy >= oh || i >= MC_KH || ox < 0 || ox >= ow || j >= MC_KW) continue;
+                const bool inside = oy == down - a && i < MC_KH && ox == across - b && j < MC_KW;
                 const int from = place(image, oy, ox, oh, ow) + c;
-                Channels<V> given = get<V>(y + from);
-                if (where) {
+                Channels<V> given = get_where<V>(inside, y + from, 0.0f);
+                if (MARKED) {
                     const Marks<V> first = *(const Marks<V>*)(where + from);
                     for (int k = 0; k < V; k++) given.v[k] = first.v[k] == i * MC_KW + j ? given.v[k] : 0.0f;
                 }
@@ -158,12 +174,12 @@ struct Spread {
 extern "C" __global__ void __launch_bounds__(256)
 poolmax_back(const float* __restrict__ dy, const unsigned char* __restrict__ where, float* __restrict__ dx, int n,
              int h, int w, int oh, int ow, int shift) {
-    each(n, h, w, shift, dy, dx, Spread{dy, where, dx, h, w, oh, ow});
+    each(n, h, w, shift, dy, dx, Spread<true>{dy, where, dx, h, w, oh, ow});
 }
 
 extern "C" __global__ void __launch_bounds__(256)
 poolspread(const float* __restrict__ y, float* __restrict__ x, int n, int h, int w, int oh, int ow, int shift) {
-    each(n, h, w, shift, y, x, Spread{y, nullptr, x, h, w, oh, ow});
+    each(n, h, w, shift, y, x, Spread<false>{y, nullptr, x, h, w, oh, ow});
 }
 
 // ------------------------------------------------------------------ upsampling of h x w
@@ -174,7 +190,7 @@ struct Repeated {
     int h, w;
 
     template <int V> __device__ __forceinline__ void at(int image, int iy, int ox, int c) const {
-        const Channels<V> a = get<V>(x + place(image, iy, ox / MC_SW, h, w) + c);
+        const Channels<V> a = get<V>(x + place(image, iy, (unsigned)ox / MC_SW, h, w) + c);
         for (int i = 0; i < MC_SH; i++)
             set<V>(y + place(image, iy * MC_SH + i, ox, h * MC_SH, w * MC_SW) + c, a);
     }
@@ -186,8 +202,9 @@ struct Neighbours {
     float f;
 
     __device__ __forceinline__ Neighbours(int o, int scale, int n) {
-        const int twice = o % scale * 2 + 1 - scale;            // 2 * scale times the way from the middle of a pixel
-        low = o / scale - (twice < 0);
+        const int pixel = (unsigned)o / (unsigned)scale;
+        const int twice = (o - pixel * scale) * 2 + 1 - scale;  // 2 * scale times the way from the pixel's middle
+        low = pixel - (twice < 0);
         high = low + 1;
         f = low < 0 || high >= n ? 0.0f : (twice < 0) + twice * (0.5f / scale);
         low = low < 0 ? 0 : low;
@@ -227,13 +244,13 @@ struct Unblended {
 
     template <int V> __device__ __forceinline__ void at(int image, int iy, int ix, int c) const {
         Channels<V> sum = all<V>(0.0f);
-        const float* const first = dy + place(image, iy * MC_SH, ix * MC_SW, h * MC_SH, w * MC_SW) + c;
         for (int i = -(MC_SH / 2); i < MC_SH + MC_SH / 2; i++) {
-            if (i < 0 ? iy == 0 : i >= MC_SH && iy == h - 1) continue;
             Channels<V> line = all<V>(0.0f);
             for (int j = -(MC_SW / 2); j < MC_SW + MC_SW / 2; j++) {
-                if (j < 0 ? ix == 0 : j >= MC_SW && ix == w - 1) continue;
-                add<V>(line, get<V>(first + (i * w * MC_SW + j) * MC_C), share(j, MC_SW, ix, w));
+                const int oy = nearest(iy * MC_SH + i, h * MC_SH), ox = nearest(ix * MC_SW + j, w * MC_SW);
+                const bool inside = oy == iy * MC_SH + i && ox == ix * MC_SW + j;
+                const float* const p = dy + place(image, oy, ox, h * MC_SH, w * MC_SW) + c;
+                add<V>(line, get_where<V>(inside, p, 0.0f), share(j, MC_SW, ix, w));
             }
             add<V>(sum, line, share(i, MC_SH, iy, h));
         }
