@@ -1,8 +1,8 @@
 """What vectorising the rebalanced loss bought: python -m benchmarks.losses
 
-The same loss and gradient three ways, at 313 bins, 64 x 64 pixels and batch 32, each in a process of its own: pixel by
-pixel with a one-hot target; whole one-hot arrays; and `colorize.losses.rebalanced`, which goes over the scores once
-forward and once back. Peak memory is what a step needs beside scores, targets and weights; 157 MB of it is the
+The same loss and gradient three ways, at 313 bins, 64 x 64 pixels and batch 32, each in a process of its own: pixel
+by pixel with a one-hot target; whole one-hot arrays; and `colorize.losses.rebalanced`, which goes over the scores
+once forward and once back. Peak memory is what a step needs beside scores, targets and weights; 157 MB of it is the
 gradient.
 """
 import argparse

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 import minicnn as mc
-from minicnn.device import on_gpu, to, xp
+from minicnn.device import dispatch, on_gpu, to, xp
 from minicnn.ops.shapes import count, floating, number
 
 from . import grids
@@ -126,22 +126,26 @@ class Bins:
             raise ValueError(f"decode needs scores of shape (..., {self.q}), got {scores.shape}")
         if how not in ("mean", "mode", "bin mean", "annealed"):
             raise ValueError(f"decode got how={how!r}: expected 'mean', 'mode', 'bin mean' or 'annealed'")
-        if weights is not None:
-            scores = scores - _beside(scores, np.log(self._positive(weights)))
+        if not number("decode", "T", T) > 0:
+            raise ValueError(f"decode needs T above 0, got {T}: how='mode' is the limit at 0")
+        bias = np.zeros(self.q) if weights is None else -np.log(self._positive(weights))
+        flat, bias = scores.reshape(-1, self.q), _beside(scores, bias)
         if how in ("mode", "bin mean"):
-            return _beside(scores, self.centres if how == "mode" else self.means)[scores.argmax(axis=-1)]
-        if how == "annealed":
-            if not number("decode", "T", T) > 0:
-                raise ValueError(f"decode needs T above 0, got {T}: how='mode' is the limit at 0")
-            scores = scores * scores.dtype.type(1 / T)
-        p = mc.softmax(scores.reshape(-1, self.q))
-        return (p @ _beside(scores, self.centres)).reshape(scores.shape[:-1] + (2,))
+            ab = _beside(scores, self.centres if how == "mode" else self.means)[(flat + bias).argmax(axis=-1)]
+        else:
+            ab = dispatch(_expected, flat, bias, 1.0 if how == "mean" else 1 / T, _beside(scores, self.centres))
+        return ab.reshape(scores.shape[:-1] + (2,))
 
     def _positive(self, weights):
         weights = np.asarray(_main(weights), "float64")
         if weights.shape != (self.q,) or not (weights > 0).all():
             raise ValueError(f"decode needs {self.q} weights above 0, got shape {weights.shape}")
         return weights
+
+
+def _expected(scores, bias, scale, centres):
+    """softmax((scores + bias) * scale) @ centres"""
+    return mc.softmax((scores + bias) * scores.dtype.type(scale)) @ centres
 
 
 class _Square(Bins):

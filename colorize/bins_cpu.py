@@ -1,0 +1,38 @@
+"""The Numba kernel of bins.py."""
+import numpy as np
+
+from minicnn import cpu
+from minicnn.cpu import kernel, ready, run
+
+GRAIN = 1 << 16                             # scores a piece
+LANES = 16                                  # maxima taken side by side: one alone would not be vectorised
+
+
+def expected(scores, bias, scale, centres):
+    n, q = scores.shape
+    ab = np.empty((n, 2), "float32")
+    run(_expected, n, max(1, GRAIN // q), ready(scores), ready(bias), np.float32(scale), ready(centres.T), ab,
+        floats=LANES + q)
+    return ab
+
+
+@kernel
+def _expected(start, stop, scratch, scores, bias, scale, centres, ab):
+    """Of each row the mean of the centres (2, q), weighted by softmax."""
+    lanes, e, ca, cb = scratch[:LANES], scratch[LANES:], centres[0], centres[1]
+    for r in range(start, stop):
+        row = scores[r]
+        lanes[:] = -np.inf
+        for low in range(0, len(row), LANES):
+            part, biases, out = row[low:low + LANES], bias[low:low + LANES], e[low:low + LANES]
+            for i in range(len(part)):
+                out[i] = (part[i] + biases[i]) * scale
+                lanes[i] = out[i] if out[i] > lanes[i] else lanes[i]    # passes over NaN, which the sum then shows
+        top = lanes.max()
+        total, a, b = np.float32(0), np.float32(0), np.float32(0)
+        for i in range(len(row)):
+            share = cpu.exp(e[i] - top)
+            total += share
+            a += share * ca[i]
+            b += share * cb[i]
+        ab[r, 0], ab[r, 1] = a / total, b / total
