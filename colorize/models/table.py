@@ -41,12 +41,11 @@ def counts(model):
     return {"trainable": trainable, "total": trainable + sum(2 * m.mean.size for _, m in walk(model.parts(), bnmoments))}
 
 
-def trace(model, batch=1):
-    """Run the network forward on zeros of the model's size; the tape."""
-    size = model.size
-    x = model.prepare(to(current(), np.full((batch, size, size, 1), 50, "float32")))
-    with recording() as tape, mc.force_training(True):
-        model.net(tape.leaf(x))
+def trace(model, frozen=True):
+    """Run the network forward on one photo of the model's size; the tape, without what is frozen if frozen=False."""
+    x = model.prepare(to(current(), np.full((1, model.size, model.size, 1), 50, "float32")))
+    with recording() as tape, mc.force_training(False):     # running moments stay as they are
+        model.net(tape.leaf(x) if frozen else x)
     return tape
 
 
@@ -62,7 +61,7 @@ def memory(model, batch):
     """About how many bytes a step of Adam with this batch takes: parameters, gradients, moments, and activations."""
     trained = sum(p.size for p in mc.params(model) if not p.frozen)
     frozen = sum(p.size for p in mc.params(model) if p.frozen)
-    nodes = [n for n in trace(model).nodes if n.call is not None]
+    nodes = [n for n in trace(model, frozen=False).nodes if n.call is not None]
     kept = {id(a): a.nbytes for n in nodes for a in [n.y, *n.kept] if hasattr(a, "nbytes")}
     for p in mc.params(model):
         kept.pop(id(p.value), None)

@@ -1,0 +1,115 @@
+"""Published weights into our models, without the framework that wrote them: `load(path, model)`.
+
+The file is compared with the model before anything changes: names and shapes that do not fit are listed, and nothing is
+half-loaded. Files are not trusted: nothing in them runs, and sizes they state are checked against sizes they have.
+"""
+import os
+from collections import namedtuple
+
+import minicnn as mc
+from minicnn.device import on_gpu, to
+
+from . import keras_h5, layouts, tensorbundle, torch_pickle
+
+__all__ = ["load"]
+
+Source = namedtuple("Source", "what layout ignore preprocess")
+Source.__doc__ = """What a format can hold for a model: its words, the function of layouts.py, beginnings of names that either
+side may lack, and the `preprocess` that a model must have been built with."""
+
+VGG_TOP, KERAS_TOP = ("classifier.",), ("fc1/", "fc2/", "predictions/")
+VGGS = ("vgg-decoder", "vgg-uv", "vgg-uv-small")
+SOURCES = {                                 # (format, model): Source
+    ("torch", "zhang"): Source("the release of Zhang et al.", layouts.torch_zhang, (), None),
+    ("tensorflow", "jetson"): Source("seed 0's checkpoint", layouts.jetson_tensorflow,
+                                     ("_CHECKPOINTABLE", "optimizer/", "metric", "save_counter"), None),
+    ("keras", "colornet"): Source("the Keras port of Zhang et al.", layouts.keras_colornet, (), None),
+    **{("torch", name): Source("torchvision's VGG16", layouts.torch_vgg, VGG_TOP, ("torch",)) for name in VGGS},
+    **{("keras", name): Source("Keras's VGG16", layouts.keras_vgg, KERAS_TOP, ("caffe", "none")) for name in VGGS},
+}
+IGNORED = (".num_batches_tracked", "/.OPTIMIZER_SLOT/")             # anywhere in a name
+
+
+def load(path, model):
+    """Read weights into a model that `models.build` made; a sentence that says what was read.
+
+    Our own safetensors fit every model. PyTorch's .pth: zhang (the release), the VGG16 ones (torchvision, built with
+    preprocess="torch"). Keras's .h5: the VGG16 ones, colornet. TensorFlow checkpoints (the .index file, its name
+    without that, or the folder): jetson.
+    """
+    kind = kind_of(path)
+    if kind == "minicnn":
+        mc.load(path, model)
+        return f"{path}: all arrays of {model.name}"
+    source = SOURCES.get((kind, model.name))
+    if source is None:
+        known = ", ".join(sorted(name for k, name in SOURCES if k == kind))
+        raise ValueError(f"{path} is a file of {kind}, from which this reads weights for {known}: not for {model.name}")
+    if source.preprocess and model.preprocess not in source.preprocess:
+        raise ValueError(f"{source.what} expects its input prepared otherwise than preprocess={model.preprocess!r}: "
+                         f"build {model.name} with preprocess={' or '.join(map(repr, source.preprocess))}")
+    stored = {"torch": torch_pickle.read, "keras": keras_names, "tensorflow": tensorflow_names}[kind](path)
+    places = [p for p in source.layout(model) if set(p.names) & set(stored) or not p.names[0].startswith(source.ignore)]
+    left = compare(path, stored, places, source.ignore)
+    new = [place.convert(*(stored[name].read() for name in place.names)) for place in places]
+    for place, array in zip(places, new):
+        setattr(place.owner, place.key, like(getattr(place.owner, place.key), array))
+    if (kind, model.name) == ("torch", "zhang"):
+        model.temperature = 1.0             # the release's network has none
+    return f"{path}: {source.what}, {len(places)} arrays of {model.name}" + (f"; {len(left)} had no place" if left else "")
+
+
+def kind_of(path):
+    """What wrote this file: minicnn, torch, keras or tensorflow."""
+    if tensorbundle.prefix_of(path):
+        return "tensorflow"
+    if os.path.isdir(path):
+        raise ValueError(f"{path} is a folder without a TensorFlow checkpoint: name a file")
+    with open(path, "rb") as file:
+        start = file.read(9)
+    if start[:4] == b"PK\x03\x04" or start[:2] == b"\x80\x02":
+        return "torch"
+    if start[:8] == b"\x89HDF\r\n\x1a\n":
+        return "keras"
+    if start[8:] == b"{":
+        return "minicnn"
+    raise ValueError(f"{path} is no weight file that this reads: safetensors, PyTorch's .pth, Keras's .h5, or a TensorFlow "
+                     "checkpoint (name its .index file)")
+
+
+def keras_names(path):
+    """{"layer/number": Stored}; batchnorms, whose names count on through a session, by their order."""
+    stored, norms = {}, 0
+    for layer, weights in keras_h5.read(path):
+        norms += len(weights) == 4
+        name = f"batchnorm {norms}" if len(weights) == 4 else layer
+        stored.update({f"{name}/{i}": w for i, w in enumerate(weights)})
+    return stored
+
+
+def tensorflow_names(path):
+    return tensorbundle.read(tensorbundle.prefix_of(path))
+
+
+def compare(path, stored, places, ignore):
+    """Refuse a file that lacks arrays, has others, or has other shapes; the names that may be left out."""
+    wanted = {name: shape for place in places for name, shape in zip(place.names, place.shapes)}
+    missing = sorted(set(wanted) - set(stored))
+    extra = sorted(set(stored) - set(wanted))
+    left = [name for name in extra if name.startswith(ignore) or any(part in name for part in IGNORED)]
+    extra = [name for name in extra if name not in left]
+    problems = [f"missing {', '.join(missing)}"] * bool(missing) + [f"extra {', '.join(extra)}"] * bool(extra)
+    for name in sorted(set(wanted) & set(stored)):
+        if stored[name].shape != tuple(wanted[name]):
+            problems.append(f"{name} has shape {stored[name].shape} in the file and needs {tuple(wanted[name])}")
+        elif not stored[name].floating:
+            problems.append(f"{name} is of type {stored[name].dtype}, expected floating numbers")
+    if problems:
+        raise ValueError(f"{path} does not fit the model: {'; '.join(problems)}")
+    return left
+
+
+def like(old, x):
+    """A new array with the numbers of x, and the dtype, the order and the device of old."""
+    x = x.astype(old.dtype, order="C")
+    return to(f"cuda:{old.device.id}" if on_gpu(old) else "cpu", x)

@@ -1,0 +1,128 @@
+"""Which array of a published file belongs where in our models: one function for each kind of file and model.
+
+Each returns a list of Places. Images are (N, H, W, C) here, so weights are turned: PyTorch has (cout, cin, kh, kw), its
+transposed convolutions (cin, cout, kh, kw); Keras has our order.
+"""
+from collections import namedtuple
+
+import numpy as np
+
+from minicnn.layers import BatchNorm, Conv, Deconv, Dense
+
+__all__ = ["Place", "jetson_tensorflow", "keras_colornet", "keras_vgg", "torch_vgg", "torch_zhang"]
+
+Place = namedtuple("Place", "owner key names shapes convert")
+Place.__doc__ = """An array of a model, `getattr(owner, key)`, and the arrays of the file that make it.
+
+`names` are theirs, `shapes` those that they must have; `convert` makes ours of them.
+"""
+
+
+def same(x):
+    return x
+
+
+def batchnorm(bn, names):
+    """Places of a BatchNorm; names of scale, shift, mean and variance."""
+    scale, shift, mean, var = names
+    n = bn.moments.mean.shape
+    return [Place(bn.params, "value", (scale, shift), (n, n), lambda *x: np.concatenate(x)),
+            Place(bn.moments, "mean", (mean,), (n,), same), Place(bn.moments, "var", (var,), (n,), same)]
+
+
+# ------------------------------------------------------------------ PyTorch
+
+
+def torch_layer(layer, name, image=None):
+    """Places of a layer; `image` is the (H, W, C) that a Dense flattens, which PyTorch flattens as C, H, W."""
+    if isinstance(layer, BatchNorm):
+        return batchnorm(layer, [f"{name}.{k}" for k in ("weight", "bias", "running_mean", "running_var")])
+    w = layer.w.shape
+    if isinstance(layer, Dense):
+        place = Place(layer.w, "value", (f"{name}.weight",), (w[::-1],), lambda x: flattened(x, image).T)
+    else:
+        place = Place(layer.w, "value", (f"{name}.weight",), ((w[3], w[2], w[0], w[1]),), lambda x: x.transpose(2, 3, 1, 0))
+    bias = [] if layer.b is None else [Place(layer.b, "value", (f"{name}.bias",), (layer.b.shape,), same)]
+    return [place] + bias
+
+
+def flattened(x, image):
+    """Dense weights (outputs, C * H * W) as (outputs, H * W * C)."""
+    if image is None:
+        return x
+    h, w, c = image
+    return x.reshape(-1, c, h, w).transpose(0, 2, 3, 1).reshape(len(x), -1)
+
+
+def torch_zhang(model):
+    """richzhang's eccv16: model1 ... model8 have our layers' numbers."""
+    body, head = model.net[0], model.net[1]
+    return [place for i, block in enumerate([*body.layers, head], 1) for j, layer in enumerate(block.layers)
+            if isinstance(layer, (Conv, Deconv, BatchNorm)) for place in torch_layer(layer, f"model{i}.{j}")] + \
+        torch_layer(model.out, "model_out")
+
+
+def torch_vgg(model):
+    """torchvision's VGG16: features.N, and the first two dense layers where the model has them."""
+    layers = [layer for level in model.net[0].layers for layer in level.layers]
+    places = [place for j, layer in enumerate(layers) if isinstance(layer, Conv)
+              for place in torch_layer(layer, f"features.{j}")]
+    for i, layer in enumerate(dense_of(model)):
+        image = (model.size // 32, model.size // 32, layers[-3].w.shape[3]) if i == 0 else None
+        places += torch_layer(layer, f"classifier.{3 * i}", image)
+    return places
+
+
+def dense_of(model):
+    """The dense layers that VGG16 has too, of 4096 units each behind photos of 224 pixels."""
+    found = [layer for layer in model.net[1].layers if isinstance(layer, Dense)][:2]
+    return found if [layer.w.shape for layer in found] == [(25088, 4096), (4096, 4096)] else []
+
+
+# ------------------------------------------------------------------ Keras and TensorFlow
+
+
+def keras_layer(layer, names):
+    if isinstance(layer, BatchNorm):
+        return batchnorm(layer, names)
+    return [Place(layer.w, "value", names[:1], (layer.w.shape,), same), Place(layer.b, "value", names[1:], (layer.b.shape,), same)]
+
+
+def keras_vgg(model):
+    """Keras's VGG16: block1_conv1 ... block5_conv3, and fc1 and fc2 where the model has them."""
+    places = []
+    for i, level in enumerate(model.net[0].layers, 1):
+        for j, layer in enumerate([x for x in level.layers if isinstance(x, Conv)], 1):
+            places += keras_layer(layer, (f"block{i}_conv{j}/0", f"block{i}_conv{j}/1"))
+    for i, layer in enumerate(dense_of(model), 1):
+        places += keras_layer(layer, (f"fc{i}/0", f"fc{i}/1"))
+    return places
+
+
+def keras_colornet(model):
+    """The port's conv1_1 ... conv8_3 and pred; its batchnorms have no names of their own and count in order."""
+    places, norms, blocks = [], 0, [x for x in model.net.layers if hasattr(x, "layers")]
+    for i, block in enumerate(blocks, 1):
+        convs = 0
+        for layer in block.layers:
+            if isinstance(layer, Conv):
+                convs += 1
+                places += keras_layer(layer, (f"conv{i}_{convs}/0", f"conv{i}_{convs}/1"))
+            elif isinstance(layer, BatchNorm):
+                norms += 1
+                places += keras_layer(layer, tuple(f"batchnorm {norms}/{k}" for k in range(4)))
+    return places + keras_layer(model.net.layers[-1], ("pred/0", "pred/1"))
+
+
+def jetson_tensorflow(model):
+    """Seed 0's checkpoint: encoder and decoder, with three numbers for each block of conv, batchnorm and tanh."""
+    places = []
+    for part in ("encoder", "decoder"):
+        for i, block in enumerate(getattr(model.net, part)):
+            layer, *rest = block.layers
+            at = f"{part}/layer_list/"
+            places += keras_layer(layer, (f"{at}{3 * i}/kernel", f"{at}{3 * i}/bias"))
+            for bn in rest[:-1]:
+                names = [f"{at}{3 * i + 1}/{k}" for k in ("gamma", "beta", "moving_mean", "moving_variance")]
+                places += batchnorm(bn, names)
+    return places

@@ -1,0 +1,23 @@
+"""An array in a file that has not been read yet."""
+import math
+
+import numpy as np
+
+__all__ = ["Stored", "check_size"]
+
+
+class Stored:
+    """`shape` and `dtype` as the file states them (dtype None: no numbers that we know); `read()` gives the array."""
+
+    def __init__(self, shape, dtype, read):
+        self.shape, self.dtype, self.read = tuple(shape), dtype, read
+
+    @property
+    def floating(self):
+        return self.dtype is not None and np.dtype(self.dtype).kind == "f"
+
+
+def check_size(name, shape, itemsize, size):
+    """Refuse a shape that does not take exactly this many bytes."""
+    if math.prod(shape) * itemsize != size:
+        raise ValueError(f"{name} has shape {tuple(shape)} and {size} bytes, which do not fit each other")
