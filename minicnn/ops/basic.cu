@@ -14,7 +14,7 @@ __device__ static void fold(float* all, unsigned rows, unsigned c) {
     for (; rows > 1; rows = (rows + 1) / 2) {
         const unsigned half = (rows + 1) / 2;
         __syncthreads();
-        for (unsigned i = threadIdx.x; i < (rows - half) * c; i += THREADS)
+        for (unsigned i = threadIdx.x; i < (rows - half) * c; i += blockDim.x)
             all[i] += all[i + half * c];
     }
     __syncthreads();
@@ -43,14 +43,14 @@ sum_parts(const float* __restrict__ x, float* __restrict__ parts, unsigned end) 
 }
 
 // One block a channel: sums (C) of its n parts.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(128)
 sum_whole(const float* __restrict__ parts, float* __restrict__ sums, unsigned n) {
-    __shared__ float all[THREADS];
+    __shared__ float all[128];
     float sum = 0.0f;
-    for (unsigned i = threadIdx.x; i < n; i += THREADS)
+    for (unsigned i = threadIdx.x; i < n; i += 128)
         sum += parts[blockIdx.x * n + i];
     all[threadIdx.x] = sum;
-    fold(all, THREADS, 1);
+    fold(all, 128, 1);
     if (threadIdx.x == 0)
         sums[blockIdx.x] = all[0];
 }

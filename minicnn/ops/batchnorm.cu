@@ -39,7 +39,7 @@ __device__ static void fold(T* all, unsigned rows, unsigned c) {
     for (; rows > 1; rows = (rows + 1) / 2) {
         const unsigned half = (rows + 1) / 2;
         __syncthreads();
-        for (unsigned i = threadIdx.x; i < (rows - half) * c; i += THREADS)
+        for (unsigned i = threadIdx.x; i < (rows - half) * c; i += blockDim.x)
             all[i] += all[i + half * c];
     }
     __syncthreads();
@@ -47,8 +47,8 @@ __device__ static void fold(T* all, unsigned rows, unsigned c) {
 
 // ------------------------------------------------------------------ moments
 
-// parts (3, C, blocks): n, mean, squares. A thread's own sums are of differences from the first number it meets, so
-// that a mean far from 0 costs no digits.
+// parts (3, C, blocks): n, mean, squares. A mean far from 0 costs no digits: a thread's own sums are of differences
+// from the first number it meets, and means are differences from the channel's first number.
 extern "C" __global__ void __launch_bounds__(256, 8)
 moments_parts(const float* __restrict__ x, float* __restrict__ parts, unsigned end) {
     __shared__ Moments all[EACH * THREADS];
@@ -74,8 +74,10 @@ moments_parts(const float* __restrict__ x, float* __restrict__ parts, unsigned e
 #pragma unroll
     for (int k = 0; k < EACH; k++) {                    // only the last strip may end early
         const unsigned i = threadIdx.x + k * THREADS;
-        const float n = i < size ? strips : i < width ? strips - 1 : 0, mean = n > 0.0f ? __fdividef(sum[k], n) : 0.0f;
-        all[i] = {n, start[k] + mean, squares[k] - sum[k] * mean};
+        const float n = i < size ? strips : i < width ? strips - 1 : 0, mean = __fdividef(sum[k], n);
+        all[i] = {n, start[k] - x[(first + i) % MC_C] + mean, squares[k] - sum[k] * mean};
+        if (n == 0.0f)
+            all[i] = {};
     }
     fold(all, MC_ROWS, MC_C);
     for (unsigned c = threadIdx.x; c < min(width, (unsigned)MC_C); c += THREADS) {
@@ -87,18 +89,19 @@ moments_parts(const float* __restrict__ x, float* __restrict__ parts, unsigned e
 }
 
 // One block a channel: mean and var (C) out of its n parts.
-extern "C" __global__ void __launch_bounds__(256)
-moments_whole(const float* __restrict__ parts, float* __restrict__ mean, float* __restrict__ var, unsigned n) {
-    __shared__ Moments all[THREADS];
+extern "C" __global__ void __launch_bounds__(128)
+moments_whole(const float* __restrict__ x, const float* __restrict__ parts, float* __restrict__ mean,
+              float* __restrict__ var, unsigned n) {
+    __shared__ Moments all[128];
     Moments sum = {};
-    for (unsigned i = threadIdx.x; i < n; i += THREADS) {
+    for (unsigned i = threadIdx.x; i < n; i += 128) {
         const float* part = parts + blockIdx.x * n + i;
         sum += {part[0], part[MC_C * n], part[2 * MC_C * n]};
     }
     all[threadIdx.x] = sum;
-    fold(all, THREADS, 1);
+    fold(all, 128, 1);
     if (threadIdx.x == 0) {
-        mean[blockIdx.x] = all[0].mean;
+        mean[blockIdx.x] = x[blockIdx.x] + all[0].mean;
         var[blockIdx.x] = all[0].squares / all[0].n;
     }
 }
@@ -221,16 +224,16 @@ back_parts(const float* __restrict__ dy, const float* __restrict__ y, const floa
 }
 
 // One block a channel, out of its n parts: dparams (2 C), and factors (3, C) for back_combine.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(128)
 back_whole(const float* __restrict__ parts, const float* __restrict__ var, const float* __restrict__ params,
            float* __restrict__ dparams, float* __restrict__ factors, unsigned n, float rows, float eps) {
-    __shared__ Sums all[THREADS];
+    __shared__ Sums all[128];
     const unsigned c = blockIdx.x;
     Sums sum = {};
-    for (unsigned i = threadIdx.x; i < n; i += THREADS)
+    for (unsigned i = threadIdx.x; i < n; i += 128)
         sum += {parts[c * n + i], parts[(MC_C + c) * n + i]};
     all[threadIdx.x] = sum;
-    fold(all, THREADS, 1);
+    fold(all, 128, 1);
     if (threadIdx.x == 0) {
         const float inv = rsqrtf(var[c] + eps), scale = inv * (params ? params[c] : 1.0f);
         const float dscale = all[0].b * inv, dshift = all[0].a;

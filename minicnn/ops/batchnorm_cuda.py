@@ -10,9 +10,9 @@ CODES = {None: 0, "relu": 1, "tanh": 2}
 def moments(x):
     constants, grid = _strips(x, None)
     c = x.shape[-1]
-    parts, mean, var = empty((3, c, grid[0])), empty((c,)), empty((c,))
-    kernels.launch("moments_parts", grid, (ready(x), parts, x.size), constants)
-    kernels.launch("moments_whole", c, (parts, mean, var, grid[0]), constants)
+    x, parts, mean, var = ready(x), empty((3, c, grid[0])), empty((c,)), empty((c,))
+    kernels.launch("moments_parts", grid, (x, parts, x.size), constants)
+    kernels.launch("moments_whole", c, (x, parts, mean, var, grid[0]), constants)
     return mean, var
 
 
