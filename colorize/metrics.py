@@ -64,7 +64,7 @@ def psnr(x, y, *, data_range=1.0):
 
 
 def pooled_psnr(x, y, *, data_range=1.0):
-    """One PSNR in dB for all images together, of their mean squared error: what seed 4 reports of a / 255 and b / 255.
+    """One PSNR in dB for all images together, of their mean squared error: what seed 4 reports of ab / 255.
 
     It is at most the mean of `psnr`, since one bad image weighs more than a good one.
     """
@@ -78,7 +78,7 @@ def _mse(x, y):
 
 
 def _decibel(mse):
-    return -10 * math.log10(mse) if mse > 0 else math.inf
+    return math.inf if mse == 0 else -10 * math.log10(mse)
 
 
 # ------------------------------------------------------------------ colours
@@ -128,11 +128,10 @@ def _summed(predicted, true, bins):
 
 def _area(errors, pixels, prior=None):
     seen = pixels > 0
-    weights = 1 / (pixels if prior is None else np.asarray(prior, "float64"))[seen]
-    if not np.isfinite(weights).all():
-        raise ValueError(f"the prior is 0 for {int((~np.isfinite(weights)).sum())} bins that occur: smooth it, or "
-                         "give none")
-    return float(100 - 100 / REACH * (errors[seen] * weights).sum() / (pixels[seen] * weights).sum())
+    p = (pixels if prior is None else np.asarray(prior, "float64"))[seen]
+    if not (p > 0).all():
+        raise ValueError(f"the prior is 0 for {int((p <= 0).sum())} bins that occur: smooth it, or give none")
+    return float(100 - 100 / REACH * (errors[seen] / p).sum() / (pixels[seen] / p).sum())
 
 
 def bin_accuracy(predicted, true):
@@ -243,7 +242,7 @@ class _Row:
         n = image.labels.size
         self.pixels.append([n, n * mse_a, n * mse_b, n * mse_rgb, _total(ciede2000(image.lab, true.lab)),
                             _total(xp(image.ab).sqrt((image.ab ** 2).sum(-1))), _total(image.labels == true.labels)])
-        numbers = [min(100, _decibel(mse)) for mse in (mse_rgb, mse_a / 255 ** 2, mse_b / 255 ** 2)]
+        numbers = [min(_decibel(mse), 100) for mse in (mse_rgb, mse_a / 255 ** 2, mse_b / 255 ** 2)]
         numbers += [image.colourfulness, abs(image.colourfulness - true.colourfulness)]
         if self.window:
             numbers.append(float(ssim(image.rgb, true.rgb, window=self.window)[0]))
@@ -260,9 +259,9 @@ class _Row:
         mse_a, mse_b, mse_rgb, difference, chroma, accuracy = (float(s) for s in sums[1:] / sums[0])
         numbers = {
             "ab mse": (mse_a + mse_b) / 2, "ab rmse": math.sqrt((mse_a + mse_b) / 2),
-            "psnr": means[0], "psnr pooled": min(100, _decibel(mse_rgb)),
-            "psnr a": means[1], "psnr a pooled": min(100, _decibel(mse_a / 255 ** 2)),
-            "psnr b": means[2], "psnr b pooled": min(100, _decibel(mse_b / 255 ** 2)),
+            "psnr": means[0], "psnr pooled": min(_decibel(mse_rgb), 100),
+            "psnr a": means[1], "psnr a pooled": min(_decibel(mse_a / 255 ** 2), 100),
+            "psnr b": means[2], "psnr b pooled": min(_decibel(mse_b / 255 ** 2), 100),
             **(dict(zip(("ssim", "ssim a", "ssim b"), means[5:]))),
             "ciede2000": difference, "chroma": chroma, "colourfulness": means[3],
             "colourfulness error": means[4], "bin accuracy": accuracy,
