@@ -137,7 +137,7 @@ class Bins:
         return ab.reshape(scores.shape[:-1] + (2,))
 
     def _positive(self, weights):
-        weights = np.asarray(_main(weights), "float64")
+        weights = np.asarray(_main(mc.value(weights)), "float64")
         if weights.shape != (self.q,) or not (weights > 0).all():
             raise ValueError(f"decode needs {self.q} weights above 0, got shape {weights.shape}")
         return weights

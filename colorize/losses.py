@@ -49,7 +49,8 @@ def _log(scores, targets, weights, reduce):
 def _linear(scores, targets, weights, reduce):
     _, count = mc.nll(mc.value(scores), targets, average=False)         # refuses what does not fit
     indices, values = targets if isinstance(targets, tuple) else (targets[..., None], targets[..., None] >= 0)
-    values = _beside(scores, values) * (_beside(scores, indices) >= 0)
+    indices, values = _beside(scores, indices), _beside(scores, values)
+    values = values.astype(scores.dtype) * (indices >= 0)
     if weights is not None:
         values = values * weights
     n, q = indices.size // indices.shape[-1], scores.shape[-1]
@@ -73,22 +74,21 @@ def _weights(scores, targets, weights, mask):
     if weights is not None and weights.shape != scores.shape[-1:]:
         raise ValueError(f"rebalanced: scores of shape {scores.shape} need weights of shape {scores.shape[-1:]}, "
                          f"got {weights.shape}")
-    each = None if weights is None else pixel_weights(targets, weights)
+    positions = scores.shape[:-1]
+    each = None if weights is None else _beside(scores, pixel_weights(targets, weights))
     if mask is not None:
-        positions = scores.shape[:-1]
-        mask = mc.value(mask)
+        mask = _beside(scores, mc.value(mask))
         if mask.shape not in (positions[:1], positions):
             raise ValueError(f"rebalanced: scores of shape {scores.shape} need a mask of shape {positions[:1]} or "
                              f"{positions}, got {mask.shape}")
         mask = mask.reshape(mask.shape + (1,) * (len(positions) - mask.ndim))
-        each = mask * xp(mask).ones(positions, "float32") if each is None else each * mask
-    return None if each is None else _beside(scores, each)[..., None]
+        each = (xp(mask).ones(positions, "float32") if each is None else each) * mask
+    return None if each is None else each.astype(scores.dtype)[..., None]
 
 
 def _beside(x, a):
-    """a with the dtype of x, and where x is."""
-    a = xp(mc.value(x)).asarray(a) if on_gpu(mc.value(x)) else to("cpu", a)
-    return a.astype(x.dtype)
+    """The array a where x is."""
+    return xp(mc.value(x)).asarray(a) if on_gpu(mc.value(x)) else to("cpu", a)
 
 
 def pixel_weights(targets, weights):
@@ -98,7 +98,7 @@ def pixel_weights(targets, weights):
     array([4., 1., 0.])
     """
     bins = targets[0][..., 0] if isinstance(targets, tuple) else targets
-    weights = xp(bins).asarray(weights)
+    weights = _beside(bins, mc.value(weights))
     if bins.dtype.kind not in "iu" or weights.ndim != 1 or (bins.size and int(bins.max()) >= len(weights)):
         raise ValueError(f"pixel_weights needs a weight for each bin that occurs, got weights of shape "
                          f"{weights.shape} for bins up to {bins.max() if bins.size else None} ({bins.dtype})")
@@ -173,4 +173,4 @@ def _mean(errors, weights):
     if weights.shape != errors.shape[:-1]:
         raise ValueError(f"errors of shape {errors.shape} need weights of shape {errors.shape[:-1]}, "
                          f"got {weights.shape}")
-    return mc.mean(mc.mul(errors, _beside(errors, mc.value(weights))[..., None]))
+    return mc.mean(mc.mul(errors, _beside(errors, mc.value(weights)).astype(errors.dtype)[..., None]))

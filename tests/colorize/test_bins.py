@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import minicnn as mc
 from colorize import bins as bins_
 from colorize.bins import Bins, Prior, gamut, grid18
+from minicnn.device import on_gpu, to
 
 from ..tools import close, put, randn, single
 
@@ -188,6 +190,22 @@ def test_encoding_and_decoding_give_the_colour_back():
     scores = np.full((50, bins.q), -1e3)
     np.put_along_axis(scores, indices, np.log(values), axis=1)
     assert np.abs(bins.decode(scores) - ab).max() < 1 < np.abs(bins.decode(scores, "mode") - ab).max() <= 5
+
+
+def test_bins_travel_with_a_model_to_a_gpu(cuda_on_cpu):
+    """gpucopy moves every array that it finds; bins still take arrays from anywhere."""
+    bins, ab, scores = gamut(30), places().astype("float32"), randn(5, 54).astype("float32")
+    moved = mc.gpucopy([bins])[0]
+    assert on_gpu(moved.centres) and not on_gpu(bins.centres)
+    for put_ in (np.asarray, cuda_on_cpu.asarray):
+        for mine in (bins, moved):
+            assert np.array_equal(to("cpu", mine.encode(put_(ab))), bins.encode(ab))
+            assert np.allclose(to("cpu", mine.decode(put_(scores))), bins.decode(scores), atol=1e-4)
+            assert np.array_equal(to("cpu", mine.decode(put_(scores), "bin mean")), bins.decode(scores, "mode"))
+    prior = Prior(moved)
+    prior.add(cuda_on_cpu.asarray(ab))
+    assert prior.zhang().shape == (54,) and prior.means.shape == (54, 2)
+    assert np.array_equal(moved.subset(prior.counts > 0).centres, bins.centres[prior.counts > 0])
 
 
 # ------------------------------------------------------------------ priors

@@ -55,6 +55,16 @@ def test_rebalanced_against_the_looped_form(backend, targets, weights, form, mas
 
 
 @each_target
+@each_form
+def test_targets_weights_and_scores_may_live_anywhere(backend, targets, form):
+    """Weights as a Param (as a model keeps them) or an array, targets from the CPU or beside the scores."""
+    scores, expected = put(backend, SCORES), looped(SCORES, targets, WEIGHTS, MASKS["images"], form)
+    for y in (targets, put(backend, targets)):
+        for w in (WEIGHTS, put(backend, WEIGHTS), mc.Param(put(backend, WEIGHTS))):
+            close(backend, losses.rebalanced(scores, y, w, mask=put(backend, MASKS["images"]), form=form), expected)
+
+
+@each_target
 @each_weight
 @each_form
 @pytest.mark.parametrize("mask", ["images", "pixels"])
