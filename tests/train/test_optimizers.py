@@ -7,7 +7,7 @@ import pytest
 
 import minicnn as mc
 
-from ..tools import need
+from ..tools import FLOAT64, need
 
 OPTIMIZERS = [mc.SGD, mc.Momentum, mc.Nesterov, mc.Adagrad, mc.Rmsprop, mc.Adadelta, mc.Adam]
 DEFAULTS = {"SGD": {"lr": .1}, "Momentum": {"lr": .05, "gamma": .95}, "Nesterov": {"lr": .05, "gamma": .95},
@@ -24,12 +24,18 @@ def steps(n=12, shape=(3, 5), seed=0):
     return rng.standard_normal(shape), rng.standard_normal((n,) + shape)
 
 
-def run(opt, w, gradients, dtype="float64"):
-    w = w.astype(dtype)
-    for g in gradients.astype(dtype):
-        assert mc.update_(w, g, opt) is w
-    assert w.dtype == dtype
-    return w
+def run(opt, w, gradients, backend=FLOAT64):
+    """w after an update for each gradient, computed by a backend; NumPy's."""
+    w = backend.put(w)
+    for g in gradients:
+        assert mc.update_(w, backend.put(g), opt) is w
+    assert w.dtype == backend.dtype
+    return backend.get(w)
+
+
+def near(backend, got, expected):
+    tolerance = {"rtol": 1e-11, "atol": 1e-13} if backend is FLOAT64 else {"rtol": 1e-5, "atol": 1e-5}
+    np.testing.assert_allclose(got, expected, **tolerance)
 
 
 def torch_run(make, w, gradients):
@@ -58,15 +64,13 @@ PAIRS = [
 
 
 @pytest.mark.parametrize("opt, make", PAIRS, ids=lambda x: repr(x) if not inspect.isfunction(x) else "torch")
-def test_like_pytorch(opt, make):
+def test_like_pytorch(backend, opt, make):
     w, gradients = steps()
-    expected = torch_run(make, w, gradients)
-    np.testing.assert_allclose(run(mc.clone(opt), w, gradients), expected, rtol=1e-11, atol=1e-13)
-    np.testing.assert_allclose(run(mc.clone(opt), w, gradients, "float32"), expected, rtol=1e-5, atol=1e-5)
+    near(backend, run(mc.clone(opt), w, gradients, backend), torch_run(make, w, gradients))
 
 
 @pytest.mark.parametrize("opt", [mc.Adagrad(lr=.2, eps=1e-2), mc.Rmsprop(lr=.2, rho=.7, eps=1e-2)], ids=repr)
-def test_adagrad_and_rmsprop_have_eps_under_the_root(opt):
+def test_adagrad_and_rmsprop_have_eps_under_the_root(backend, opt):
     w, gradients = steps()
     expected = w.copy()
     for i in np.ndindex(w.shape):
@@ -74,8 +78,7 @@ def test_adagrad_and_rmsprop_have_eps_under_the_root(opt):
         for g in gradients[(slice(None),) + i]:
             G = G + g * g if isinstance(opt, mc.Adagrad) else .7 * G + .3 * g * g
             expected[i] -= .2 * g / math.sqrt(G + 1e-2)
-    np.testing.assert_allclose(run(mc.clone(opt), w, gradients), expected, rtol=1e-12)
-    np.testing.assert_allclose(run(mc.clone(opt), w, gradients, "float32"), expected, rtol=1e-5, atol=1e-5)
+    near(backend, run(mc.clone(opt), w, gradients, backend), expected)
 
 
 @every
@@ -89,20 +92,21 @@ def test_defaults_are_knets(Opt):
 
 @every
 @pytest.mark.parametrize("shape", [(), (1,), (4, 3), (0, 2)])
-def test_float32_stays_float32_and_the_gradient_is_left_alone(Opt, shape):
+def test_the_dtype_stays_and_the_gradient_is_left_alone(backend, Opt, shape):
     w, gradients = steps(3, shape)
-    opt = Opt(gclip=np.float64(1.0), l2=np.float64(.1), decay=.1, lr=lambda t: np.float64(.1))
-    p = mc.Param(w.astype("float32"))
+    options = {"gclip": np.float64(1.0), "l2": np.float64(.1), "decay": .1, "lr": lambda t: np.float64(.1)}
+    opt, p = Opt(**options), mc.Param(backend.put(w))
     array = p.value
-    for g in gradients.astype("float32"):
-        g = np.asarray(g)
-        before = g.copy()
+    for g in gradients:
+        g = backend.put(np.asarray(g))
+        before = backend.get(g).copy()
         assert mc.update_(p, g, opt) is p
-        assert np.array_equal(g, before)
-    assert p.value is array and array.dtype == "float32"
+        assert np.array_equal(backend.get(g), before)
+    assert p.value is array and array.dtype == backend.dtype
+    near(backend, backend.get(array), run(Opt(**options), w, gradients))
     state = opt.state()
     assert state.pop("t") == 3 and len(state) == len(Opt.arrays)
-    assert all(s.dtype == "float32" and s.shape == shape for s in state.values())
+    assert all(s.dtype == backend.dtype and s.shape == shape for s in state.values())
 
 
 @every
@@ -113,14 +117,16 @@ def test_a_numpy_scalar_can_be_trained(Opt):
 
 
 @every
-def test_views_are_updated_in_place(Opt):
+def test_views_are_updated_in_place(backend, Opt):
     w, gradients = steps(2, (6, 4))
     base = np.zeros((6, 8))
     base[:, ::2] = w
-    opt = Opt()
+    whole, opt = backend.put(base), Opt()
     for g in gradients:
-        mc.update_(base[:, ::2], g, opt)
-    assert np.array_equal(base[:, ::2], run(Opt(), w, gradients)) and not base[:, 1::2].any()
+        mc.update_(whole[:, ::2], backend.put(g), opt)
+    whole = backend.get(whole)
+    near(backend, whole[:, ::2], run(Opt(), w, gradients))
+    assert not whole[:, 1::2].any()
 
 
 def test_gclip_is_the_norm_of_one_gradient():
