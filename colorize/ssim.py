@@ -1,7 +1,7 @@
 """SSIM, the structural similarity of Wang et al. (2004): windowed in each image, and as seed 4 computed it."""
 import numpy as np
 
-from minicnn.device import xp
+from minicnn.device import dispatch, xp
 
 __all__ = ["ssim", "ssim_of_stack"]
 
@@ -21,8 +21,12 @@ def ssim(x, y, *, data_range=1.0, window="uniform"):
         raise ValueError(f"ssim got window={window!r}: expected 'uniform' or 'gaussian'")
     taps = np.full(7, 1 / 7) if window == "uniform" else _gaussian(5, 1.5)
     _checked("ssim", x, y, "(N, H, W, C)", len(taps), (1, 2))
-    scores = [_similarity(a, b, taps, (0, 1), data_range, window == "uniform") for a, b in zip(x, y)]
-    return xp(x).stack(scores) if scores else xp(x).zeros(0)
+    numbers = _numbers(taps, 2, data_range, window == "uniform")
+    return xp(x).asarray([float(dispatch(_ssim_of_image, a, b, tuple(taps), *numbers)) for a, b in zip(x, y)])
+
+
+def _ssim_of_image(x, y, taps, c1, c2, unbiased):
+    return _similarity(x, y, taps, (0, 1), c1, c2, unbiased)
 
 
 def ssim_of_stack(x, y, *, data_range=2.0):
@@ -32,7 +36,8 @@ def ssim_of_stack(x, y, *, data_range=2.0):
     which also took data_range 2 from the dtype. Both make it larger.
     """
     _checked("ssim_of_stack", x, y, "(N, H, W)", 7, (0, 1, 2))
-    return float(_similarity(x, y, np.full(7, 1 / 7), (0, 1, 2), data_range, True))
+    taps = np.full(7, 1 / 7)
+    return float(_similarity(x, y, taps, (0, 1, 2), *_numbers(taps, 3, data_range, True)))
 
 
 def _checked(name, x, y, dims, window, axes):
@@ -49,15 +54,18 @@ def _gaussian(radius, sigma):
     return taps / taps.sum()
 
 
-def _similarity(x, y, taps, axes, data_range, sample):
+def _numbers(taps, dimensions, data_range, sample):
+    """(c1, c2, what makes the variances those of a sample)."""
+    n = len(taps) ** dimensions
+    return (K1 * data_range) ** 2, (K2 * data_range) ** 2, n / (n - 1) if sample else 1.0
+
+
+def _similarity(x, y, taps, axes, c1, c2, unbiased):
     """The mean SSIM over all windows inside x and y. float64: variances are small differences of large numbers."""
     x, y = x.astype("float64"), y.astype("float64")
     mx, my = _filtered(x, taps, axes), _filtered(y, taps, axes)
-    n = len(taps) ** len(axes)
-    unbiased = n / (n - 1) if sample else 1
     spread = unbiased * (_filtered(x * x + y * y, taps, axes) - mx * mx - my * my)
     common = unbiased * (_filtered(x * y, taps, axes) - mx * my)
-    c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
     return ((2 * mx * my + c1) * (2 * common + c2) / ((mx * mx + my * my + c1) * (spread + c2))).mean()
 
 
