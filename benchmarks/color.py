@@ -40,7 +40,7 @@ def conversions(rgb):
     """(what, function) of each conversion of a photo."""
     lab = color.rgb_to_lab(rgb)
     vivid = lab * np.array([1, 1.5, 1.5], "float32")
-    as_float = (rgb / np.float32(255)).astype("float32")
+    as_float = rgb.astype("float32") / 255
     return [
         ("sRGB uint8 -> Lab", lambda: color.rgb_to_lab(rgb)),
         ("Lab -> sRGB uint8", lambda: color.lab_to_rgb(lab, uint8=True)),
