@@ -92,7 +92,7 @@ class device:
 
     def __exit__(self, *_):
         _thread.name = self.before
-        _use(current())
+        _use("cuda:0" if current() == "cpu" != self.name else current())    # beside the CPU, the first GPU
 
 
 def _checked(name):

@@ -61,6 +61,8 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __init__(self, shape, dtype=float):
         self._a, self._device = np.empty(shape, dtype), gpu.current
+        if gpu.allocate:
+            gpu.allocate(self._a.nbytes)
         if gpu.poison:
             self._a.reshape(-1).view("uint8")[:] = 0xff
 

@@ -5,8 +5,8 @@ Reports must name a line that ends in BAD or SEEN. All are called with 512 float
 from collections import namedtuple
 
 Fault = namedtuple("Fault", "name kind blocks threads body")
-HEAD = """extern "C" __global__ void __launch_bounds__(256) k(const float* __restrict__ x, float* __restrict__ y, int n,
-                                                      unsigned* __restrict__ counter) {
+HEAD = """extern "C" __global__ void __launch_bounds__(256)
+k(const float* __restrict__ x, float* __restrict__ y, int n, unsigned* __restrict__ counter) {
     int t = threadIdx.x, i = blockIdx.x * blockDim.x + t;
 """
 

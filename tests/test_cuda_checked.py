@@ -1,4 +1,4 @@
-"""Every CUDA kernel, watched: no race, no access out of bounds, no divergent barrier, and the same bits in any order."""
+"""Every CUDA kernel, watched: no race, nothing out of bounds, no divergent barrier, the same bits in any order."""
 import itertools
 from pathlib import Path
 
@@ -39,7 +39,8 @@ def basic():
 def batchnorm():
     for shape, activation in itertools.product(BATCHNORM + [(2, 33, 31, 6)], (None, "relu", "tanh")):
         c, m = shape[-1], mc.bnmoments(shape[-1])
-        run(lambda x, p, a=activation: mc.batchnorm(x, None, p, training=True, activation=a), randn(*shape), randn(2 * c))
+        run(lambda x, p, a=activation: mc.batchnorm(x, None, p, training=True, activation=a), randn(*shape),
+            randn(2 * c))
         m.mean, m.var = put(CUDA_ON_CPU, (randn(c, seed=4), np.abs(randn(c, seed=5)) + 0.5))
         run(lambda x, p, m=m: mc.batchnorm(x, m, p, training=False), randn(*shape), randn(2 * c))
 

@@ -106,8 +106,8 @@ def test_a_message_names_the_argument_the_threads_and_both_lines():
     with pytest.raises(loader.KernelError) as e:
         run(named("blocks add to one place"), "BAD", check=True)
     line, = planted.lines(named("blocks add to one place"))
-    assert str(e.value) == (f"k: RACE: thread 0 of block 1 reads y[0] at planted.cu:{line}, thread 0 of block 0 wrote it at "
-                            f"planted.cu:{line}, nothing lies between")
+    assert str(e.value) == (f"k: RACE: thread 0 of block 1 reads y[0] at planted.cu:{line}, thread 0 of block 0 "
+                            f"wrote it at planted.cu:{line}, nothing lies between")
 
 
 # ------------------------------------------------------------------ what is right runs right
@@ -135,7 +135,7 @@ def test_shuffles(schedule):
     x, y = np.arange(100, 164, dtype="int32"), np.zeros(640, "int32")
     launch(SHUFFLES, 1, 64, x, y, schedule=schedule, check=schedule % 2 == 0)
     lane, got = np.arange(64), y.reshape(10, 64)
-    warp, eight, sixteen = lane // 32 * 32, lane // 8 * 8, lane // 16 * 16
+    warp, eight = lane // 32 * 32, lane // 8 * 8
     sources = [warp + 3, eight + (lane + 1) % 8, np.where(lane % 32 < 2, lane, lane - 2),
                np.where(lane % 8 < 3, lane, lane - 3), np.where(lane % 32 > 26, lane, lane + 5),
                np.where(lane % 16 > 12, lane, lane + 3), lane ^ 7, np.where(lane % 32 < 16, lane, lane ^ 16)]
@@ -203,8 +203,8 @@ def test_arguments_of_another_kind_are_refused(args, words):
         launch(planted.HEAD + "}", 1, 1, *args)
 
 
-@pytest.mark.parametrize("grid, block", [((0, 1, 1), (1, 1, 1)), ((1, 65536, 1), (1, 1, 1)), ((1, 1, 1), (1025, 1, 1)),
-                                         ((1, 1, 1), (0, 1, 1)), ((1, 1), (1, 1, 1))])
+@pytest.mark.parametrize("grid, block", [((0, 1, 1), (1, 1, 1)), ((1, 65536, 1), (1, 1, 1)), ((1, 1), (1, 1, 1)),
+                                         ((1, 1, 1), (1025, 1, 1)), ((1, 1, 1), (0, 1, 1))])
 def test_grids_that_cuda_refuses(grid, block):
     with pytest.raises(ValueError, match="cannot be launched"):
         loader.launch('extern "C" __global__ void k(int n) {}', STD, "k", grid, block, (np.int32(1),))
@@ -223,7 +223,8 @@ PROGRAM = """
 import numpy as np
 from tests.cuda_on_cpu import loader
 y = np.zeros(4, "float32")
-loader.launch('extern "C" __global__ void k(float* y) { y[threadIdx.x] = 7.0f; }', (), "k", (1, 1, 1), (4, 1, 1), (y,))
+code = 'extern "C" __global__ void k(float* y) { y[threadIdx.x] = 7.0f; }'
+loader.launch(code, (), "k", (1, 1, 1), (4, 1, 1), (y,))
 print(y.tolist(), loader.folder())
 """
 
@@ -244,5 +245,5 @@ def test_a_folder_that_others_may_write_is_not_used(tmp_path):
     folder.mkdir()
     folder.chmod(0o777)
     env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
-    printed = subprocess.run([sys.executable, "-c", PROGRAM], env=env, stdout=subprocess.PIPE, check=True).stdout.decode()
-    assert str(folder) not in printed and not list(folder.iterdir())
+    ran = subprocess.run([sys.executable, "-c", PROGRAM], env=env, stdout=subprocess.PIPE, check=True)
+    assert str(folder) not in ran.stdout.decode() and not list(folder.iterdir())
