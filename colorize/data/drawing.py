@@ -76,9 +76,10 @@ class Canvas:
 
     def ridge(self, humps, roughness=0.4):
         """A random line over x, (size,), of about unit deviation: for mountains, dunes, tree tops."""
+        rng = np.random.default_rng(self.plan.integers(2 ** 32))       # how often it is asked depends on the size
         line, weight = np.zeros(self.size, "float32"), 1.0
         while humps < self.size / 2 and weight > 0.05:
-            knots = self.plan.standard_normal(humps + 3).astype("float32") * 1.45
+            knots = rng.standard_normal(humps + 3).astype("float32") * 1.45
             line += weight * (_splines(self.size, humps) @ knots)
             humps, weight = humps * 2, weight * roughness
         return line

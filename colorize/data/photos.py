@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 __all__ = ["Unreadable", "decoded", "find", "resized", "cv_resize"]
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")      # no other decoder of Pillow's is asked
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")      # no other decoder of Pillow's is asked
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 LIMIT = 1 << 26             # pixels that may be decoded at once: 200 MB as RGB
 WHOLE = 0.0, 0.0, 1.0, 1.0
