@@ -29,9 +29,8 @@ extern "C" {
 typedef __SIZE_TYPE__ size_t;
 extern "C" {
     float expf(float), exp2f(float), expm1f(float), logf(float), log2f(float), log1pf(float), powf(float, float),
-        sqrtf(float), tanhf(float), sinf(float), cosf(float), erff(float), cbrtf(float), fabsf(float),
-        fmaxf(float, float), fminf(float, float), fmaf(float, float, float), fmodf(float, float), floorf(float),
-        ceilf(float), rintf(float), roundf(float), truncf(float), copysignf(float, float);
+        sqrtf(float), tanhf(float), erff(float), fabsf(float), fmaxf(float, float), fminf(float, float),
+        fmaf(float, float, float), floorf(float), ceilf(float), rintf(float), truncf(float);
 }
 #define threadIdx (mc_now.thread)
 #define blockIdx (mc_now.block)
@@ -41,23 +40,18 @@ extern "C" {
 
 #define MC_VECTOR(T, name, align) \
     struct __attribute__((aligned(align / 2))) name##2 { T x, y; }; \
-    struct name##3 { T x, y, z; }; \
     struct __attribute__((aligned(align))) name##4 { T x, y, z, w; }; \
     MC_INLINE name##2 make_##name##2(T x, T y) { return {x, y}; } \
-    MC_INLINE name##3 make_##name##3(T x, T y, T z) { return {x, y, z}; } \
     MC_INLINE name##4 make_##name##4(T x, T y, T z, T w) { return {x, y, z, w}; }
 MC_VECTOR(float, float, 16)
 MC_VECTOR(int, int, 16)
 MC_VECTOR(unsigned, uint, 16)
-MC_VECTOR(unsigned char, uchar, 4)
 
 // ------------------------------------------------------------------ numbers
 
 template <class To, class From> MC_INLINE To mc_bits(From a) { To b; __builtin_memcpy(&b, &a, sizeof b); return b; }
 MC_INLINE float __int_as_float(int a) { return mc_bits<float>(a); }
 MC_INLINE int __float_as_int(float a) { return mc_bits<int>(a); }
-MC_INLINE float __uint_as_float(unsigned a) { return mc_bits<float>(a); }
-MC_INLINE unsigned __float_as_uint(float a) { return mc_bits<unsigned>(a); }
 #define MC_MINMAX(T) \
     MC_INLINE T min(T a, T b) { return b < a ? b : a; } \
     MC_INLINE T max(T a, T b) { return a < b ? b : a; }
@@ -71,29 +65,12 @@ MC_INLINE float max(float a, float b) { return fmaxf(a, b); }
 MC_INLINE int abs(int a) { return a < 0 ? -a : a; }
 MC_INLINE bool isnan(float a) { return a != a; }
 MC_INLINE bool isinf(float a) { return fabsf(a) == __builtin_inff(); }
-MC_INLINE bool isfinite(float a) { return fabsf(a) < __builtin_inff(); }
 MC_INLINE float __expf(float a) { return expf(a); }
 MC_INLINE float __logf(float a) { return logf(a); }
-MC_INLINE float __log2f(float a) { return log2f(a); }
-MC_INLINE float __powf(float a, float b) { return powf(a, b); }
 MC_INLINE float __fdividef(float a, float b) { return a / b; }
-MC_INLINE float __fdiv_rn(float a, float b) { return a / b; }
 MC_INLINE float __frcp_rn(float a) { return 1.0f / a; }
-MC_INLINE float __fsqrt_rn(float a) { return sqrtf(a); }
 MC_INLINE float rsqrtf(float a) { return 1.0f / sqrtf(a); }
-MC_INLINE float __frsqrt_rn(float a) { return rsqrtf(a); }
-MC_INLINE float __fmaf_rn(float a, float b, float c) { return fmaf(a, b, c); }
-MC_INLINE float __saturatef(float a) { return a > 0 ? a < 1 ? a : 1 : 0; }
-MC_INLINE float __fmul_rn(float a, float b) { volatile float y = a * b; return y; }     // never fused
-MC_INLINE float __fadd_rn(float a, float b) { volatile float y = a + b; return y; }
-MC_INLINE float __fsub_rn(float a, float b) { volatile float y = a - b; return y; }
-MC_INLINE int __float2int_rn(float a) { return (int)rintf(a); }
-MC_INLINE int __float2int_rd(float a) { return (int)floorf(a); }
-MC_INLINE int __float2int_rz(float a) { return (int)a; }
-MC_INLINE float __int2float_rn(int a) { return (float)a; }
-MC_INLINE float __uint2float_rn(unsigned a) { return (float)a; }
 MC_INLINE unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)((unsigned long long)a * b >> 32); }
-MC_INLINE int __mulhi(int a, int b) { return (int)((long long)a * b >> 32); }
 MC_INLINE int __popc(unsigned a) { return __builtin_popcount(a); }
 MC_INLINE int __clz(int a) { return a ? __builtin_clz(a) : 32; }
 MC_INLINE int __ffs(int a) { return __builtin_ffs(a); }
@@ -126,12 +103,6 @@ MC_SHUFFLE(__shfl_xor_sync, MC_XOR)
 MC_ATOMIC(atomicAdd, int, (int)((unsigned)old + (unsigned)v))
 MC_ATOMIC(atomicAdd, unsigned, old + v)
 MC_ATOMIC(atomicAdd, float, old + v)
-MC_ATOMIC(atomicMax, int, v > old ? v : old)
-MC_ATOMIC(atomicMin, int, v < old ? v : old)
-MC_ATOMIC(atomicExch, int, v)
-MC_ATOMIC(atomicExch, unsigned, v)
-MC_ATOMIC(atomicInc, unsigned, old >= v ? 0u : old + 1u)
-MC_ATOMIC(atomicOr, unsigned, old | v)
 
 // ------------------------------------------------------------------ how the loader calls a kernel
 
@@ -143,8 +114,6 @@ template <> struct mc_kind<unsigned char> { static constexpr char name = 'b'; };
 template <class T> struct mc_type { static constexpr char how = 'V', name = mc_kind<T>::name; };        // by value
 template <class T> struct mc_type<T*> { static constexpr char how = 'P', name = mc_kind<T>::name; };
 template <class T> struct mc_type<const T*> { static constexpr char how = 'C', name = mc_kind<T>::name; };
-template <class T> struct mc_plain { typedef T type; };
-template <class T> struct mc_plain<T* __restrict__> { typedef T* type; };
 template <int... I> struct mc_numbers {};
 template <class... A, int... I>
 MC_INLINE MC_UNCHECKED void mc_apply(void (*k)(A...), void** a, mc_numbers<I...>) { k(*(A*)a[I]...); }
@@ -152,8 +121,7 @@ template <class... A> MC_INLINE MC_UNCHECKED void mc_apply(void (*k)(A...), void
     mc_apply(k, a, mc_numbers<__integer_pack(sizeof...(A))...>());
 }
 template <class... A> MC_INLINE const char* mc_describe(void (*)(A...)) {
-    static const char text[] = {mc_type<typename mc_plain<A>::type>::how..., '/',
-                                mc_type<typename mc_plain<A>::type>::name..., 0};
+    static const char text[] = {mc_type<A>::how..., '/', mc_type<A>::name..., 0};
     return text;
 }
 extern "C" char __bss_start[] __attribute__((visibility("hidden"))), _end[] __attribute__((visibility("hidden")));

@@ -17,8 +17,8 @@ import numpy as np
 
 HERE = Path(__file__).parent
 BASE = ["g++", "-fPIC", "-shared", "-w", "-fno-strict-aliasing", "-fno-math-errno"]
-CHECK = ["-gdwarf-4", "-fsanitize=thread,bounds-strict,signed-integer-overflow,shift,integer-divide-by-zero,alignment,"
-         "bool,float-cast-overflow"]                        # but runtime.cpp is the sanitizers' library
+CHECK = ["-gdwarf-4", "-fsanitize=thread,bounds-strict,signed-integer-overflow,shift,integer-divide-by-zero,"
+         "alignment,bool,float-cast-overflow"]              # but runtime.cpp is the sanitizers' library
 KINDS = {"f": np.float32, "i": np.int32, "u": np.uint32, "b": np.uint8}
 GUARD = 64 * 1024                           # bytes before and behind each argument that belong to nobody
 _lock = threading.RLock()                   # the runtime is one for the process, and g++ had better run once a file

@@ -1,6 +1,5 @@
 // Runs a kernel's grid on one CPU thread: blocks one after another, the threads of a block as fibers that switch at
 // __syncthreads() and warp operations, in an order that the caller chooses. Design: see __init__.py.
-#include <cstdarg>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -35,7 +34,7 @@ static char message[1024];
 
 extern "C" mc_context mc_now = {};
 extern "C" const char* mc_message() { return message; }
-extern "C" void* mc_base(void* code) { Dl_info info; dladdr(code, &info); return info.dli_fbase; }     // of its library
+extern "C" void* mc_base(void* code) { Dl_info info; dladdr(code, &info); return info.dli_fbase; }
 
 // ------------------------------------------------------------------ fibers: stack 0..MOST-1, made when first used
 
@@ -46,7 +45,7 @@ static void thread_main();
 
 #if defined(__x86_64__)
 static void *fiber_sp[MOST], *scheduler_sp;
-extern "C" void mc_switch(void** from, void* to);       // save the callee-saved registers and the stack, load the other's
+extern "C" void mc_switch(void** from, void* to);       // save the callee-saved registers and the stack, load others
 asm(".text\n.globl mc_switch\n.type mc_switch,@function\nmc_switch:\n"
     "push %rbp\npush %rbx\npush %r12\npush %r13\npush %r14\npush %r15\n"
     "mov %rsp,(%rdi)\nmov %rsi,%rsp\n"
@@ -95,7 +94,6 @@ static mc_dim3 place(unsigned i, mc_dim3 size) { return {i % size.x, i / size.x 
 static void run(int t) {
     Thread& thread = threads[t];
     if (thread.state == NEW) {
-        if (free_stacks.empty()) { snprintf(message, sizeof message, "out of stacks"); return; }
         thread.stack = free_stacks.back();
         free_stacks.pop_back();
         if (!stacks[thread.stack]) {
@@ -115,14 +113,13 @@ static void run(int t) {
 
 // ------------------------------------------------------------------ what kernels call
 
+template <class... A> static void tell(const char* format, A... a) {
+    if (!message[0]) snprintf(message, sizeof message, format, a...);
+}
+
 // Report a fault of the running thread and leave it for ever; the scheduler gives up the launch.
-static void fault(const char* format, ...) {
-    if (!message[0]) {
-        va_list list;
-        va_start(list, format);
-        vsnprintf(message, sizeof message, format, list);
-        va_end(list);
-    }
+template <class... A> static void fault(const char* format, A... a) {
+    tell(format, a...);
     leave(threads[running].stack);
 }
 
@@ -134,15 +131,16 @@ static void wait(State state, const char* file, int line) {
 
 extern "C" void mc_barrier(const char* file, int line) { wait(AT_BARRIER, file, line); }
 
-// ------------------------------------------------------------------ check mode: every access of an instrumented kernel
+// ------------------------------------------------------------------ check mode: every access to memory
 
-struct Access { int block, epoch, warp_epoch; short thread, warp; void* pc; };   // block from 1; -1: several threads, warps
+// Who touched an element last, since when no barrier passed; blocks count from 1, thread or warp -1 are several.
+struct Access { int block, epoch, warp_epoch; short thread, warp; void* pc; };
 struct Cell { Access write, read; int other_reader; bool atomic; };
-struct Region { char *begin, *end; int element, argument; bool constant; Cell* cells; };    // argument -1: shared memory
+struct Region { char *begin, *end; int element, argument; bool constant; Cell* cells; };    // -1: shared memory
 static Region* regions;
 static int region_count, block_number, epoch, warp_epoch[MOST];
-static bool dirty[MOST], acquired;              // written since its last __threadfence; saw what other blocks released
-static std::vector<char> released;
+static bool dirty[MOST], acquired;              // wrote since its last __threadfence; sees what was released before
+static std::vector<char> released;              // blocks whose writes a fence and an atomic made known
 
 static bool ordered(const Access& a, bool shared) {
     if (a.block == 0) return true;
@@ -151,8 +149,8 @@ static bool ordered(const Access& a, bool shared) {
 }
 
 static void race(const Region& r, long i, const char* now, void* pc, const char* then, const Access& a) {
-    fault("RACE: thread %d of block %d %s #%d[%ld] at @%p, thread %d of block %d %s it at @%p, nothing lies between", running,
-          block_number - 1, now, r.argument, i, pc, a.thread, a.block - 1, then, a.pc);
+    fault("RACE: thread %d of block %d %s #%d[%ld] at @%p, thread %d of block %d %s it at @%p, nothing lies between",
+          running, block_number - 1, now, r.argument, i, pc, a.thread, a.block - 1, then, a.pc);
 }
 
 static void touch(char* p, long size, bool write, bool atomic, void* pc) {
@@ -176,7 +174,8 @@ static void touch(char* p, long size, bool write, bool atomic, void* pc) {
         if (!(atomic && c.atomic) && !ordered(c.write, shared))
             race(*r, i, write ? "writes" : "reads", pc, "wrote", c.write);
         if (!write && shared && c.write.block != block_number)
-            fault("UNINITIALISED: thread %d reads #%d[%ld] at @%p, which this block did not write", running, r->argument, i, pc);
+            fault("UNINITIALISED: thread %d reads #%d[%ld] at @%p, which this block did not write", running,
+                  r->argument, i, pc);
         if (write) {
             Access other = c.read;
             other.block = c.other_reader;
@@ -219,7 +218,8 @@ extern "C" void __tsan_func_exit() {}
 extern "C" void __tsan_init() {}
 
 struct Source { const char* file; unsigned line, column; };     // what data of UBSan's handlers begins with
-#define UNDEFINED(name, what) extern "C" void __ubsan_handle_##name(Source* s) { fault(what " at %s:%u", s->file, s->line); }
+#define UNDEFINED(name, what) \
+    extern "C" void __ubsan_handle_##name(Source* s) { fault(what " at %s:%u", s->file, s->line); }
 UNDEFINED(out_of_bounds, "OUT OF BOUNDS: an index is outside of its array")
 UNDEFINED(add_overflow, "OVERFLOW: a sum does not fit in an int")
 UNDEFINED(sub_overflow, "OVERFLOW: a difference does not fit in an int")
@@ -257,8 +257,10 @@ extern "C" unsigned long long mc_warp(int kind, unsigned mask, unsigned long lon
                                       const char* file, int line) {
     int t = running, first = t & ~31;
     Thread& me = threads[t];
-    me.kind = kind, me.mask = mask, me.value = value, me.lane = lane, me.width = width, me.file = file, me.line = line;
-    if (!(mask >> (t - first) & 1)) fault("BAD MASK: lane %d is not in its mask %08x, at %s:%d", t - first, mask, file, line);
+    me.kind = kind, me.mask = mask, me.value = value, me.lane = lane, me.width = width;
+    me.file = file, me.line = line;
+    if (!(mask >> (t - first) & 1))
+        fault("BAD MASK: lane %d is not in its mask %08x, at %s:%d", t - first, mask, file, line);
     if (width < 1 || width > 32 || (width & (width - 1)))
         fault("BAD SHUFFLE: a width of %d is no power of two up to 32, at %s:%d", width, file, line);
     bool all = true;
@@ -285,7 +287,8 @@ extern "C" unsigned long long mc_warp(int kind, unsigned mask, unsigned long lon
     for (int i = 0; i < 32; i++) if (mask >> i & 1) latest = std::max(latest, warp_epoch[first + i]);
     for (int i = 0; i < 32; i++)
         if (mask >> i & 1)
-            threads[first + i].value = results[i], threads[first + i].state = READY, warp_epoch[first + i] = latest + 1;
+            threads[first + i].value = results[i], threads[first + i].state = READY,
+            warp_epoch[first + i] = latest + 1;
     return me.value;
 }
 
@@ -309,20 +312,20 @@ static bool open_barrier() {
     for (int t = 0; t < count; t++) {
         Thread& thread = threads[t];
         if (thread.state == IN_WARP) {
-            snprintf(message, sizeof message, "DEADLOCK: thread %d waits for the lanes %08x at %s:%d, which are elsewhere",
-                     t, thread.mask, thread.file, thread.line);
+            tell("DEADLOCK: thread %d waits for the lanes %08x at %s:%d, which are elsewhere", t, thread.mask,
+                 thread.file, thread.line);
             return false;
         }
         if (thread.state == DONE) ended = t;
         else if (at && (at->line != thread.line || strcmp(at->file, thread.file)))
-            snprintf(message, sizeof message, "DIVERGENT: thread %d is at the __syncthreads of %s:%d, thread %d at that "
-                     "of %s:%d", (int)(at - threads), at->file, at->line, t, thread.file, thread.line);
+            tell("DIVERGENT: thread %d is at the __syncthreads of %s:%d, thread %d at that of %s:%d",
+                 (int)(at - threads), at->file, at->line, t, thread.file, thread.line);
         else at = &thread;
         if (message[0]) return false;
     }
     if (at && ended >= 0)
-        snprintf(message, sizeof message, "DIVERGENT: thread %d waits at the __syncthreads of %s:%d, thread %d has ended",
-                 (int)(at - threads), at->file, at->line, ended);
+        tell("DIVERGENT: thread %d waits at the __syncthreads of %s:%d, thread %d has ended", (int)(at - threads),
+             at->file, at->line, ended);
     if (!at || message[0]) return false;
     for (int t = 0; t < count; t++) threads[t].state = READY;
     epoch++;
@@ -344,41 +347,36 @@ static void run_block(const std::vector<int>& order, const std::vector<int>& gro
 
 // Schedules: 0 and 1 ascending and descending, 2 and 3 the same but one warp runs alone up to its next
 // __syncthreads, from 4 on random blocks and threads, the odd ones warp by warp.
-extern "C" int mc_launch(void (*kernel)(void**), void** args, mc_dim3 grid, mc_dim3 block, char* shared, char* shared_end,
-                         int schedule, Region* given, int regions_given) {
+extern "C" int mc_launch(void (*kernel)(void**), void** args, mc_dim3 grid, mc_dim3 block, char* shared,
+                         char* shared_end, int schedule, Region* given, int regions_given) {
     regions = given, region_count = regions_given;
     for (Region* r = regions; r < regions + region_count; r++)
         r->cells = (Cell*)calloc((r->end - r->begin) / r->element + 1, sizeof(Cell));
     invoke = kernel, arguments = args, message[0] = 0;
     count = block.x * block.y * block.z;
     mc_now = {{}, {}, block, grid};
-    bool greedy = schedule < 4 ? schedule >= 2 : schedule & 1, descending = schedule < 4 && (schedule & 1);
-    std::vector<int> order(count), warps((count + 31) / 32), groups(1, 0);
+    bool random = schedule >= 4, odd = schedule & 1, greedy = random ? odd : schedule >= 2, descending = !random && odd;
+    int size = greedy ? 32 : count;             // threads that run among themselves until all wait at a barrier
+    std::vector<int> order, starts, groups;
+    for (int start = 0; start < count; start += size) starts.push_back(start);
     std::vector<unsigned> blocks(grid.x * grid.y * grid.z);
     std::iota(blocks.begin(), blocks.end(), 0u);
-    std::iota(warps.begin(), warps.end(), 0);
     released.assign(blocks.size() + 1, 0);
-    std::mt19937 random(schedule);
-    if (descending) std::reverse(blocks.begin(), blocks.end()), std::reverse(warps.begin(), warps.end());
-    if (schedule >= 4) std::shuffle(blocks.begin(), blocks.end(), random);
+    std::mt19937 generator(schedule);
+    auto arrange = [&](auto first, auto last) {
+        if (descending) std::reverse(first, last);
+        if (random) std::shuffle(first, last, generator);
+    };
+    arrange(blocks.begin(), blocks.end());
     auto fp = flush_denormals();
     for (unsigned b : blocks) {
-        groups.resize(1);
-        if (greedy) {
-            if (schedule >= 4) std::shuffle(warps.begin(), warps.end(), random);
-            int n = 0;
-            for (int w : warps) {
-                int first = n;
-                for (int t = 32 * w; t < std::min(32 * w + 32, count); t++) order[n++] = t;
-                if (descending) std::reverse(&order[first], &order[0] + n);
-                if (schedule >= 4) std::shuffle(&order[first], &order[0] + n, random);
-                groups.push_back(n);
-            }
-        } else {
-            std::iota(order.begin(), order.end(), 0);
-            if (descending) std::reverse(order.begin(), order.end());
-            if (schedule >= 4) std::shuffle(order.begin(), order.end(), random);
-            groups.push_back(count);
+        std::sort(starts.begin(), starts.end());
+        arrange(starts.begin(), starts.end());
+        order.clear(), groups.assign(1, 0);
+        for (int start : starts) {
+            for (int t = start; t < std::min(start + size, count); t++) order.push_back(t);
+            arrange(order.begin() + groups.back(), order.end());
+            groups.push_back(order.size());
         }
         mc_now.block = place(b, grid);
         block_number = b + 1;
