@@ -37,7 +37,7 @@ class Augment:
     flip: how often it is mirrored. scale: a window of `scale` to 1 times its sides, anywhere in it, fills the
     picture. vshift, hshift: up to this share is cut off one end, and the rest stretched over the picture.
 
-    >>> Augment(scale=0.5).window(0, np.array([0.1, 0.5, 0, 1, 0, 0]))
+    >>> Augment(scale=0.5).window(0, [0.1, 0.5, 0, 1, 0, 0])
     ((0.0, 0.25, 0.75, 1.0), True)
     """
 

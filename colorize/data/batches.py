@@ -153,7 +153,7 @@ class Batches(Data):
     def _made(self, entries, places, epoch, order):
         """The batch, or None where nothing of it can be used."""
         pictures, n = np.empty((len(entries), self.size, self.size, 3), "uint8"), 0
-        for entry, place, u in zip(entries, places, draws(self.seed, epoch, places, 2 + DRAWS)):
+        for entry, place, u in zip(entries, places, draws(self.seed, epoch, places, 2 + DRAWS).tolist()):
             picture = self._tried(entry, u, epoch)
             if picture is None and self.shuffle and order is not None:
                 picture = self._stand_in(place, u, epoch, order)
@@ -213,7 +213,7 @@ class Batches(Data):
         return len(self.names) - len(self.unusable)
 
     def _scan_one(self, photo):
-        self._tried(photo * self.augment.copies, np.zeros(2 + DRAWS), 0)
+        self._tried(photo * self.augment.copies, [0.0] * (2 + DRAWS), 0)
 
     def __repr__(self):
         return (f"{type(self).__name__}({len(self.names)} photos, {len(self)} batches of {self.batchsize}, "
