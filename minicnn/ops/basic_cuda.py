@@ -13,7 +13,7 @@ Strips.__doc__ = "The constants C, ROWS, WIDTH (see basic.cu) and the grid (bloc
 
 
 def strips(x):
-    """How blocks go through x (..., C). The sums of a channel are grouped by this: it depends on shape and GPU only."""
+    """How blocks go through x (..., C). It groups the sums of a channel, so it depends on shape and GPU only."""
     c = x.shape[-1]
     rows, width = _strip(c)
     parts = 1 if width >= c else -(-c // width)

@@ -3,7 +3,8 @@
 //
 // A block goes through x in strips of MC_ROWS rows, and takes MC_WIDTH consecutive floats of each: all of them, or a
 // part of the one row where a row is long. A thread has the same places in every strip, so always the same channels,
-// and keeps what it needs of them in registers. `end` is the number of floats in x.
+// and keeps what it needs of them in registers. `end` is the number of floats in x. Eight blocks a core, so at most 32
+// registers a thread, are what keeps enough loads in flight.
 //
 // Constants: MC_C channels, MC_ROWS, MC_WIDTH; MC_ACTIVATION (0 none, 1 relu, 2 tanh).
 
@@ -248,7 +249,8 @@ back_whole(const float* __restrict__ parts, const float* __restrict__ var, const
 // dx = scale * (dz - dshift / rows - xhat * dscale / rows), as a * dz + b * (x - mean) + c
 extern "C" __global__ void __launch_bounds__(256, 8)
 back_combine(const float* __restrict__ dy, const float* __restrict__ y, const float* __restrict__ x,
-             const float* __restrict__ mean, const float* __restrict__ factors, float* __restrict__ dx, unsigned end) {
+             const float* __restrict__ mean, const float* __restrict__ factors, float* __restrict__ dx,
+             unsigned end) {
     const unsigned first = blockIdx.y * MC_WIDTH, width = min(MC_WIDTH, STRIP - first);
     float m[EACH], a[EACH], b[EACH], c[EACH];
 #pragma unroll
