@@ -15,7 +15,7 @@ from .ops.batchnorm import bnmoments
 from .train.optimizers import Optimizer, clone
 from .walk import walk
 
-__all__ = ["load", "save"]
+__all__ = ["load", "save", "write"]
 
 VERSION = 1
 FLOATS = "F16", "F32", "F64"
@@ -32,7 +32,7 @@ def save(path, model, opt=False):
             for key, x in ({} if p.opt is None else p.opt.state()).items():
                 arrays[f"opt.{name}.{key}"] = x
     arrays = {name: np.array(to("cpu", x), order="C") for name, x in arrays.items()}
-    _write(path, serialise(arrays, {"format": "minicnn", "version": str(VERSION)}))
+    write(path, serialise(arrays, {"format": "minicnn", "version": str(VERSION)}))
 
 
 def load(path, model, opt=None):
@@ -146,7 +146,7 @@ def _like(old, x):
 # ------------------------------------------------------------------ writing
 
 
-def _write(path, data):
+def write(path, data):
     """Put the bytes into a file beside `path`, down to the disk, and only then give it that name."""
     path = os.path.realpath(path)           # a link stays a link
     folder = os.path.dirname(path)
