@@ -57,7 +57,7 @@ def row(title, found, threads):
 def table(photos, size, batch, workers, scenes, folder):
     """The rows, each as soon as it is known."""
     options = {"batch": batch, "workers": workers, "seed": 1, "then": rgb_to_lab}
-    yield "| | pictures | measured | processor time each | so alone on the machine | memory, first to most |"
+    yield "| | pictures | measured | processor time each | at most, alone on the machine | memory, first to most |"
     yield "|---|---|---|---|---|---|"
     if photos:
         changes = {"crop": "random", "augment": Augment(flip=0.5)}

@@ -107,7 +107,8 @@ class Batches(Data):
         return (left + x0 * across, top + y0 * down, left + x1 * across, top + y1 * down), mirrored
 
     def batch(self, indices):
-        """The pictures of these photos, with the random draws of the first pass."""
+        """The pictures of these photos, with the random draws of the first pass; those that cannot be used are left
+        out, and None is the answer where none is left."""
         indices = np.asarray(indices)
         return self._made(indices * self.augment.copies, indices, 0, None)
 
