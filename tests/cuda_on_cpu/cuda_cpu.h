@@ -30,7 +30,7 @@ typedef __SIZE_TYPE__ size_t;
 extern "C" {
     float expf(float), exp2f(float), expm1f(float), logf(float), log2f(float), log1pf(float), powf(float, float),
         sqrtf(float), tanhf(float), erff(float), fabsf(float), fmaxf(float, float), fminf(float, float),
-        fmaf(float, float, float), floorf(float), ceilf(float), rintf(float), truncf(float);
+        fmaf(float, float, float), floorf(float), ceilf(float), rintf(float), truncf(float), copysignf(float, float);
 }
 #define threadIdx (mc_now.thread)
 #define blockIdx (mc_now.block)
