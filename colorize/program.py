@@ -241,9 +241,10 @@ def git_state():
         here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         if not os.path.exists(os.path.join(here, ".git")):
             return None
-        said = [subprocess.run(["git", "-C", here, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=10,
-                               stderr=subprocess.DEVNULL, check=True, universal_newlines=True).stdout.strip()
-                for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])]
+        asked = ["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"]
+        said = [subprocess.run(["git", "-C", here, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL, timeout=10, check=True).stdout.decode().strip()
+                for words in asked]
         return said[0] + "+" * bool(said[1])
     except (OSError, subprocess.SubprocessError):
         return None

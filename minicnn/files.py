@@ -15,14 +15,16 @@ from .ops.batchnorm import bnmoments
 from .train.optimizers import Optimizer, clone
 from .walk import walk
 
-__all__ = ["load", "save", "write"]
+__all__ = ["load", "metadata", "save", "write"]
 
 VERSION = 1
 FLOATS = "F16", "F32", "F64"
 
 
-def save(path, model, opt=False):
+def save(path, model, opt=False, notes=None):
     """Write every Param and bnmoments of the model (any object) to a safetensors file; opt=True: optimizers too.
+
+    notes: {name: text} to keep in the same file, which `metadata` reads.
 
     The file appears under its name only once it is complete: a crash leaves the old one as it was.
     """
@@ -32,7 +34,18 @@ def save(path, model, opt=False):
             for key, x in ({} if p.opt is None else p.opt.state()).items():
                 arrays[f"opt.{name}.{key}"] = x
     arrays = {name: np.array(to("cpu", x), order="C") for name, x in arrays.items()}
-    write(path, serialise(arrays, {"format": "minicnn", "version": str(VERSION)}))
+    write(path, serialise(arrays, {**(notes or {}), "format": "minicnn", "version": str(VERSION)}))
+
+
+def metadata(path):
+    """{name: text}: the notes that `save` wrote, with the format and its version; {} in files of others."""
+    with open(path, "rb"):                  # a missing file says so in Python's own words
+        pass
+    try:
+        with safe_open(os.fspath(path), framework="numpy") as file:
+            return dict(file.metadata() or {})
+    except SafetensorError as e:
+        raise ValueError(f"{path} is not a safetensors file, or is cut short ({e})") from None
 
 
 def load(path, model, opt=None):

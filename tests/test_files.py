@@ -7,6 +7,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import minicnn as mc
+from minicnn.files import metadata
 
 
 class Layer:
@@ -259,3 +260,21 @@ def test_models_without_names(path, model, text):
     with pytest.raises(ValueError, match=text):
         mc.save(path, model)
     assert not path.exists()
+
+
+def test_notes_are_kept_beside_the_arrays(tmp_path):
+    model, path = trained(), tmp_path / "m.safetensors"
+    mc.save(path, model, notes={"made by": "a test", "format": "not this"})
+    assert metadata(path) == {"made by": "a test", "format": "minicnn", "version": "1"}
+    other = Model()
+    mc.load(path, other)
+    assert np.array_equal(mc.value(other.scale), mc.value(model.scale))
+
+
+def test_notes_of_what_is_no_such_file(tmp_path):
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(b"12345678")
+    with pytest.raises(ValueError, match="not a safetensors file"):
+        metadata(path)
+    with pytest.raises(FileNotFoundError):
+        metadata(tmp_path / "missing")

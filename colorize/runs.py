@@ -1,0 +1,171 @@
+"""The directory of a training run: who holds it, what is in it, and how it survives a crash.
+
+    config.json          what was asked for, with what and where it ran; written once, before training
+    last.safetensors     the newest checkpoint: weights, optimizers, and the trainer's state, in one file
+    best.safetensors     the weights with the best validation loss so far
+    metrics.jsonl        a line for each measurement; what lies behind the checkpoint is cut off on resuming
+    lock                 held while a program works in the directory
+    prior.safetensors samples/ layers/ loss.png result.json report.html tensorboard/
+
+A checkpoint is one file that appears under its name only once it is complete, so a crash leaves the one before.
+"""
+import fcntl
+import glob
+import json
+import os
+
+import minicnn as mc
+from minicnn.files import metadata, write
+
+from . import models
+
+__all__ = ["Run", "model_of", "read_metrics", "save_model"]
+
+
+class Run:
+    """A run directory, locked by this process until it ends; `config` is what config.json holds."""
+
+    def __init__(self, path):
+        self.path, self.config = os.fspath(path), None
+        os.makedirs(self.path, exist_ok=True)
+        self.lock()
+        for unfinished in glob.glob(os.path.join(glob.escape(self.path), ".*.tmp")):    # of a program that was killed
+            os.remove(unfinished)
+
+    def file(self, *names):
+        """The path of a file in it; the folders above it are made."""
+        path = os.path.join(self.path, *names)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        return path
+
+    def lock(self):
+        self.held = open(self.file("lock"), "a+")
+        try:
+            fcntl.flock(self.held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self.held.seek(0)
+            by = self.held.read().strip() or "unknown"
+            self.held.close()
+            raise ValueError(f"{self.path} is in use by another program (process {by}): wait for it, or choose "
+                             "another --out") from None
+        self.held.truncate(0)
+        self.held.write(f"{os.getpid()}\n")
+        self.held.flush()
+
+    def release(self):
+        """Let other programs have it."""
+        self.held.close()
+
+    # -------------------------------------------------------------- beginning
+
+    @classmethod
+    def create(cls, path, config):
+        """A new run; the directory must be empty, or not there."""
+        check_new(path)
+        run = cls(path)
+        check_new(path)                     # another program may have been quicker
+        run.config = config
+        write(run.file("config.json"), json.dumps(config, indent=2).encode())
+        return run
+
+    @classmethod
+    def open(cls, path):
+        """A run to go on with."""
+        if not os.path.isfile(os.path.join(path, "config.json")):
+            raise ValueError(f"{path} holds no run (config.json is missing): start one with --out {path}")
+        run = cls(path)
+        with open(run.file("config.json"), encoding="utf-8") as f:
+            run.config = json.load(f)
+        return run
+
+    # -------------------------------------------------------------- checkpoints
+
+    @property
+    def begun(self):
+        """Is there a checkpoint?"""
+        return os.path.exists(self.file("last.safetensors"))
+
+    def checkpoint(self, model, state):
+        """Save model, optimizers and the trainer's state, any object of JSON, as one file."""
+        if self.metrics is not None:
+            self.metrics.flush()
+            os.fsync(self.metrics.fileno())
+        save_model(self.file("last.safetensors"), model, opt=True, state=state)
+
+    def restore(self, model, opt):
+        """Put the newest checkpoint into the model; its state. Lines of metrics.jsonl behind it are cut off."""
+        path = self.file("last.safetensors")
+        state = json.loads(metadata(path)["state"])
+        for p in mc.params(model):
+            p.opt = None
+        mc.load(path, model, opt=opt if state["step"] else None)
+        self.rewind(state["step"])
+        return state
+
+    # -------------------------------------------------------------- metrics
+
+    metrics = None
+
+    def log(self, **numbers):
+        """Add a line to metrics.jsonl."""
+        if self.metrics is None:
+            self.metrics = open(self.file("metrics.jsonl"), "a", encoding="utf-8")
+        self.metrics.write(json.dumps(numbers) + "\n")
+        self.metrics.flush()
+
+    def rewind(self, step):
+        """Cut off metrics.jsonl behind a step, and a line that a crash left unfinished."""
+        path, end = self.file("metrics.jsonl"), 0
+        if self.metrics is not None:
+            self.metrics.close()
+            self.metrics = None
+        if not os.path.exists(path):
+            return
+        with open(path, "rb+") as file:
+            for line in file:
+                if not line.endswith(b"\n") or json.loads(line)["step"] > step:
+                    break
+                end += len(line)
+            file.truncate(end)
+
+
+def check_new(path):
+    """Refuse a directory with anything in it that a run may overwrite."""
+    if os.path.isfile(os.path.join(path, "config.json")):
+        raise ValueError(f"{path} holds a run already: go on with it by --resume {path}, or choose another --out")
+    if os.path.lexists(path) and not os.path.isdir(path):
+        raise ValueError(f"{path} is not a folder: choose another --out")
+    there = [name for name in os.listdir(path) if name != "lock" and name[0] != "."] if os.path.isdir(path) else []
+    if there:
+        raise ValueError(f"{path} is not empty, it has {there[0]}: choose another --out")
+
+
+def read_metrics(path):
+    """The lines of a run's metrics.jsonl as a list of dicts."""
+    try:
+        with open(os.path.join(path, "metrics.jsonl"), encoding="utf-8") as file:
+            return [json.loads(line) for line in file if line.endswith("\n")]
+    except FileNotFoundError:
+        return []
+
+
+# ------------------------------------------------------------------ weights that know their model
+
+
+def save_model(path, model, opt=False, **notes):
+    """mc.save, with what `model_of` needs to build the model again; notes are objects of JSON."""
+    mc.save(path, model, opt=opt, notes={"model": model.name, "options": json.dumps(model.options),
+                                         **{key: json.dumps(note) for key, note in notes.items()}})
+
+
+def model_of(path):
+    """(model, notes): the model that a run (its best weights), or a file of `save_model`, holds; notes as texts."""
+    if os.path.isdir(path):
+        found = [os.path.join(path, name) for name in ("best.safetensors", "last.safetensors")]
+        path = next((file for file in found if os.path.isfile(file)), found[0])
+    notes = metadata(path)
+    if "model" not in notes:
+        raise ValueError(f"{path} does not say which model its weights belong to: name it with --model")
+    model = models.build(notes["model"], **json.loads(notes["options"]))
+    mc.load(path, model)
+    return model, notes
