@@ -26,6 +26,7 @@ from .train.optimizers import SGD, Adadelta, Adagrad, Adam, Momentum, Nesterov, 
 from .train.minimize import adadelta, adagrad, adam, converge, minimize, momentum, nesterov, rmsprop, sgd
 from .train.minimize import adadelta_, adagrad_, adam_, converge_, minimize_, momentum_, nesterov_, rmsprop_, sgd_
 from .train.progress import progress, progress_
+from .train.search import goldensection, hyperband
 from .files import load, save
 
 __version__ = "0.1.0"
