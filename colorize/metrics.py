@@ -20,7 +20,7 @@ from .difference import ciede2000
 from .ssim import ssim, ssim_of_stack
 
 __all__ = ["Metrics", "auc", "bin_accuracy", "colourfulness", "grey", "mean_ab", "mean_of", "pooled_psnr", "psnr",
-           "rebalanced_auc"]
+           "rebalanced_auc", "table"]
 
 # ------------------------------------------------------------------ what a model has to beat
 
@@ -165,34 +165,44 @@ def _alike(name, x, y):
 
 
 class Metrics:
-    """Every measure over a stream of batches, in rows: the model, grey, the mean colour, and the truth.
+    """Every measure over a stream of batches, in rows: the models, grey, the mean colour, and the truth.
 
     mean_ab    the colour (2,) of the row "mean ab": the training set's, or this set's own, see `mean_of`
     bins       for "auc rebalanced" and "bin accuracy"; by default the 313
     prior      of those bins, for the rebalancing; by default that of the pixels that pass by
     window     of SSIM: "uniform", "gaussian" or None, which leaves SSIM out (it takes half of the time)
     as_published   also the SSIM of seed 4, across images; keeps ab of all images, which must then be of one size
+    models     the names of their rows, where there are several
 
     Means are over pixels ("ab mse", "ciede2000", "chroma", AuC, accuracy) or over images (the others). A PSNR above
     100 dB counts as 100.
     """
 
-    def __init__(self, mean_ab, *, bins=None, prior=None, window="uniform", as_published=False):
+    def __init__(self, mean_ab, *, bins=None, prior=None, window="uniform", as_published=False,
+                 models=("model",)):
         if np.shape(mean_ab) != (2,):
             raise ValueError(f"Metrics needs mean_ab as two numbers, got shape {np.shape(mean_ab)}: see mean_of")
         self.mean, self.prior, self.window = np.asarray(mean_ab, "float64"), prior, window
         self.bins = bins or gamut()
         self.published = [] if as_published else None
-        self.rows = {name: _Row(self) for name in ("model", "grey", "mean ab", "truth")}
+        self.models = tuple(models)
+        names = (*self.models, "grey", "mean ab", "truth")
+        if len(set(names)) < len(names):
+            raise ValueError(f"Metrics got models={self.models}: names must differ, from grey, mean ab and truth too")
+        self.rows = {name: _Row(self) for name in names}
 
     def add(self, L, predicted, true):
-        """A batch: L (N, H, W, 1), and ab (N, H, W, 2) as the model says and as it is."""
-        _alike("Metrics.add", predicted, true)
+        """A batch: L (N, H, W, 1), and ab (N, H, W, 2) as the model says (of several: {name: ab}) and as it is."""
+        predicted = predicted if isinstance(predicted, dict) else {"model": predicted}
+        if set(predicted) != set(self.models):
+            raise ValueError(f"Metrics.add got ab of {', '.join(predicted)}, expected {', '.join(self.models)}")
+        for ab in predicted.values():
+            _alike("Metrics.add", ab, true)
         if true.ndim != 4 or true.shape[-1] != 2 or L.shape != (*true.shape[:-1], 1):
             raise ValueError(f"Metrics.add needs L (N, H, W, 1) and ab (N, H, W, 2), got {L.shape} and {true.shape}")
-        answers = {"model": predicted, "grey": grey(true), "mean ab": mean_ab(true, self.mean), "truth": true}
+        answers = {**predicted, "grey": grey(true), "mean ab": mean_ab(true, self.mean), "truth": true}
         if self.published is not None:
-            self.published.append([to("cpu", ab) for ab in answers.values()])
+            self.published.append([to("cpu", answers[name]) for name in self.rows])
         for i in range(len(true)):
             target = _Image(L[i:i + 1], true[i:i + 1], self.bins)
             for name, ab in answers.items():
@@ -203,20 +213,38 @@ class Metrics:
         rows = {name: row.result(self.prior) for name, row in self.rows.items()}
         if self.published is not None:
             everything = [np.concatenate(stacks) / 255 for stacks in zip(*self.published)]
-            for (name, row), stack in zip(rows.items(), everything):
+            for row, stack in zip(rows.values(), everything):
                 for k, channel in enumerate("ab"):
                     row[f"ssim {channel} as published"] = ssim_of_stack(stack[..., k], everything[-1][..., k])
         return rows
 
+    def latest(self):
+        """{row: {measure: number}} of the last image alone, without AuC."""
+        return {name: row.numbers(row.pixels[-1], row.images[-1]) for name, row in self.rows.items()}
+
     def __str__(self):
-        """The table, a line for each measure."""
-        rows = self.result()
-        lines = [("", *rows)] + [(key, *(f"{row[key]:.4g}" if abs(row[key]) < 1 else f"{row[key]:.2f}"
-                                         for row in rows.values())) for key in rows["model"]]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-        padded = [[cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(line, widths))]
-                  for line in lines]
-        return "\n".join("  ".join(line) for line in padded)
+        return table(self.result())
+
+
+def table(rows):
+    """{row: {measure: number}} as text, a line for each measure and a column for each row.
+
+    >>> print(table({"ours": {"psnr": 22.5, "ssim": 0.25}, "grey": {"psnr": 24}}))
+           ours   grey
+    psnr  22.50  24.00
+    ssim   0.25      -
+    """
+    keys = dict.fromkeys(key for row in rows.values() for key in row)
+    lines = [("", *rows)] + [(key, *(_short(row[key]) if key in row else "-" for row in rows.values()))
+                             for key in keys]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    padded = [[cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(line, widths))]
+              for line in lines]
+    return "\n".join("  ".join(line) for line in padded)
+
+
+def _short(x):
+    return f"{x:.4g}" if abs(x) < 1 else f"{x:.2f}"
 
 
 class _Image:
@@ -255,7 +283,14 @@ class _Row:
     def result(self, prior):
         if not self.images:
             raise ValueError("Metrics has seen no image: call add first")
-        sums, means = np.sum(self.pixels, 0), np.mean(self.images, 0)
+        return {**self.numbers(np.sum(self.pixels, 0), np.mean(self.images, 0)),
+                "auc": _area(np.array([self.errors.sum()]), np.array([self.counts.sum()])),
+                "auc rebalanced": _area(self.errors, self.counts, prior)}
+
+    @staticmethod
+    def numbers(sums, means):
+        """{measure: number} of sums over pixels and means over images."""
+        sums = np.asarray(sums)
         mse_a, mse_b, mse_rgb, difference, chroma, accuracy = (float(s) for s in sums[1:] / sums[0])
         numbers = {
             "ab mse": (mse_a + mse_b) / 2, "ab rmse": math.sqrt((mse_a + mse_b) / 2),
@@ -265,8 +300,6 @@ class _Row:
             **(dict(zip(("ssim", "ssim a", "ssim b"), means[5:]))),
             "ciede2000": difference, "chroma": chroma, "colourfulness": means[3],
             "colourfulness error": means[4], "bin accuracy": accuracy,
-            "auc": _area(np.array([self.errors.sum()]), np.array([self.counts.sum()])),
-            "auc rebalanced": _area(self.errors, self.counts, prior),
         }
         return {key: float(number) for key, number in numbers.items()}
 

@@ -261,6 +261,25 @@ def test_options_of_the_table():
     assert rows["model"]["auc rebalanced"] == pytest.approx(rows["model"]["auc"])      # all bins as common
 
 
+def test_several_models_share_the_other_rows():
+    one, two = filled(FLOAT32).result(), metrics.Metrics([3, 8], models=("ours", "theirs"))
+    for i in range(3):
+        two.add(L[i:i + 1], {"theirs": TRUE[i:i + 1], "ours": GUESS[i:i + 1]}, TRUE[i:i + 1])
+    rows = two.result()
+    assert list(rows) == ["ours", "theirs", "grey", "mean ab", "truth"]
+    assert rows["ours"] == one["model"] and rows["theirs"] == rows["truth"] == one["truth"]
+    assert rows["grey"] == one["grey"] and rows["mean ab"] == one["mean ab"]
+
+
+def test_the_latest_image_alone():
+    m = filled(FLOAT32)
+    alone = metrics.Metrics([3, 8])
+    alone.add(L[2:], GUESS[2:], TRUE[2:])
+    for name, row in alone.result().items():
+        assert m.latest()[name] == {key: value for key, value in row.items() if "auc" not in key}
+    assert m.latest()["model"] != {key: value for key, value in m.result()["model"].items() if "auc" not in key}
+
+
 def test_nan_stays_visible(backend):
     guess = GUESS.copy()
     guess[1, 2, 3] = np.nan
@@ -295,6 +314,9 @@ def test_the_table_prints():
     (lambda: metrics.bin_accuracy(np.array([1]), np.array([-1])), ValueError, "no pixel with a true bin"),
     (lambda: metrics.Metrics(3), ValueError, "mean_ab as two numbers"),
     (lambda: metrics.Metrics([0, 0]).result(), ValueError, "has seen no image"),
+    (lambda: metrics.Metrics([0, 0], models=("a", "a")), ValueError, "names must differ"),
+    (lambda: metrics.Metrics([0, 0], models=("grey",)), ValueError, "names must differ"),
+    (lambda: metrics.Metrics([0, 0], models=("a",)).add(L, GUESS, TRUE), ValueError, "got ab of model, expected a"),
     (lambda: metrics.Metrics([0, 0]).add(L[..., 0], GUESS, TRUE), ValueError, r"needs L \(N, H, W, 1\)"),
 ], ids=lambda x: "")
 def test_wrong_calls(call, error, message):
