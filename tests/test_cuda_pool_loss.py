@@ -139,6 +139,12 @@ def test_more_images_or_rows_than_a_grid_is_deep(ran, shape):
     near(mc.pool(on_gpu(x), window=(1, 2)), np.maximum(x[:, :, :1], x[:, :, 1:]))
 
 
+def test_rows_too_wide_for_a_grid_take_the_formula(ran):
+    x = np.zeros((1, 1, 65536 * 256, 1), "float32")
+    x[0, 0, 1::2] = 3
+    assert (mc.pool(on_gpu(x), window=(1, 2)) == 3).all() and not ran
+
+
 # ------------------------------------------------------------------ upsampling
 
 UPSAMPLES = [((2, 9, 11, 64), 2), ((1, 7, 5, 75), (2, 3)), ((1, 6, 5, 2), 4), ((1, 2, 3, 313), (1, 2)),

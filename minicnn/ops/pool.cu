@@ -2,7 +2,8 @@
 //
 // Constants: MC_C channels, MC_KH x MC_KW the window, MC_SH x MC_SW its stride, MC_TOP and MC_LEFT padding; what
 // enlarges takes the stride as its scale. Heights and widths, of what is pooled (h, w) and of the pooled (oh, ow),
-// are arguments. A block covers 256 >> shift rows of pixels, and 1 << shift neighbouring (pixel, channels) in each.
+// are arguments. A block covers 256 >> shift rows of pixels, and 1 << shift neighbouring (pixel, channels) in each;
+// grids go down the rows, across them, and into the images.
 
 #define WIDE (MC_C % 4 ? 1 : 4)             // channels a thread takes at a time
 #define INFINITE __int_as_float(0x7f800000)
@@ -52,22 +53,21 @@ __device__ __forceinline__ int nearest(int i, int n) {
     return i < 0 ? 0 : i < n ? i : n - 1;
 }
 
-template <int V, class F> __device__ __forceinline__ void walk(int n, int rows, int columns, int shift, const F& f) {
-    const unsigned lane = threadIdx.x & ((1u << shift) - 1u), line = threadIdx.x >> shift, lines = 256u >> shift;
-    const unsigned vectors = MC_C / V;
-    for (int image = blockIdx.z; image < n; image += gridDim.z)
-        for (int row = blockIdx.y * lines + line; row < rows; row += gridDim.y * lines)
-            for (unsigned at = (blockIdx.x << shift) + lane; at < columns * vectors; at += gridDim.x << shift)
-                f.template at<V>(image, row, at / vectors, at % vectors * V);
-}
-
-// f.at<V>(image, row, column, channel) everywhere, with V = 1 for arrays that do not begin at 16 bytes.
+// f.at<WIDE>(image, row, column, channel) everywhere, or channel by channel for arrays that do not begin at 16 bytes.
 template <class F>
 __device__ __forceinline__ void each(int n, int rows, int columns, int shift, const float* a, const float* b, F f) {
-    if (WIDE > 1 && (((unsigned long long)a | (unsigned long long)b) & 15) == 0)
-        walk<WIDE>(n, rows, columns, shift, f);
-    else
-        walk<1>(n, rows, columns, shift, f);
+    const int row = blockIdx.x * (256u >> shift) + (threadIdx.x >> shift);
+    const unsigned at = (blockIdx.y << shift) + (threadIdx.x & ((1u << shift) - 1u));
+    const int column = at / (MC_C / WIDE), c = at % (MC_C / WIDE) * WIDE;
+    if (row >= rows || column >= columns) return;
+    const bool wide = (((unsigned long long)a | (unsigned long long)b) & 15) == 0;
+    for (int image = blockIdx.z; image < n; image += gridDim.z) {
+        if (WIDE == 1 || wide)
+            f.template at<WIDE>(image, row, column, c);
+        else
+#pragma unroll 1
+            for (int k = 0; k < WIDE; k++) f.template at<1>(image, row, column, c + k);
+    }
 }
 
 // ------------------------------------------------------------------ from a window's pixels to one
@@ -81,8 +81,10 @@ template <bool MARK> struct Largest {
     int h, w, oh, ow;
 
     template <int V> __device__ __forceinline__ void at(int image, int oy, int ox, int c) const {
+        constexpr int LINES = MC_KH * MC_KW <= 9 ? MC_KH : 1;   // whose loads are under way together: what fits
         Channels<V> best = all<V>(-INFINITE);
         int first[V] = {};
+#pragma unroll LINES
         for (int i = 0; i < MC_KH; i++)
             for (int j = 0; j < MC_KW; j++) {
                 const int iy = oy * MC_SH - MC_TOP + i, ix = ox * MC_SW - MC_LEFT + j;
@@ -111,7 +113,9 @@ struct WindowSum {
     int h, w, oh, ow;
 
     template <int V> __device__ __forceinline__ void at(int image, int oy, int ox, int c) const {
+        constexpr int LINES = MC_KH * MC_KW <= 9 ? MC_KH : 1;
         Channels<V> sum = all<V>(0.0f);
+#pragma unroll LINES
         for (int i = 0; i < MC_KH; i++) {
             Channels<V> line = all<V>(0.0f);
             for (int j = 0; j < MC_KW; j++) {
@@ -125,18 +129,18 @@ struct WindowSum {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 4)
 poolmax(const float* __restrict__ x, float* __restrict__ y, int n, int h, int w, int oh, int ow, int shift) {
     each(n, oh, ow, shift, x, y, Largest<false>{x, y, nullptr, h, w, oh, ow});
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 4)
 first_maximum(const float* __restrict__ x, unsigned char* __restrict__ where, int n, int h, int w, int oh, int ow,
               int shift) {
     each(n, oh, ow, shift, x, nullptr, Largest<true>{x, nullptr, where, h, w, oh, ow});
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 4)
 poolsum(const float* __restrict__ x, float* __restrict__ y, int n, int h, int w, int oh, int ow, int shift) {
     each(n, oh, ow, shift, x, y, WindowSum{x, y, h, w, oh, ow});
 }
@@ -151,11 +155,14 @@ template <bool MARKED> struct Spread {
     int h, w, oh, ow;
 
     template <int V> __device__ __forceinline__ void at(int image, int iy, int ix, int c) const {
+        constexpr int DOWN = (MC_KH - 1) / MC_SH + 1, ACROSS = (MC_KW - 1) / MC_SW + 1;        // windows that meet
+        constexpr int LINES = DOWN * ACROSS <= 4 ? DOWN : 1;
         Channels<V> sum = all<V>(0.0f);
         const int down = (unsigned)(iy + MC_TOP) / MC_SH;       // the last windows that reach it
         const int across = (unsigned)(ix + MC_LEFT) / MC_SW;
-        for (int a = (MC_KH - 1) / MC_SH; a >= 0; a--)
-            for (int b = (MC_KW - 1) / MC_SW; b >= 0; b--) {
+#pragma unroll LINES
+        for (int a = DOWN - 1; a >= 0; a--)
+            for (int b = ACROSS - 1; b >= 0; b--) {
                 const int oy = nearest(down - a, oh), ox = nearest(across - b, ow);
                 const int i = iy + MC_TOP - oy * MC_SH, j = ix + MC_LEFT - ox * MC_SW;
                 const bool inside = oy == down - a && i < MC_KH && ox == across - b && j < MC_KW;
@@ -171,13 +178,13 @@ template <bool MARKED> struct Spread {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 4)
 poolmax_back(const float* __restrict__ dy, const unsigned char* __restrict__ where, float* __restrict__ dx, int n,
              int h, int w, int oh, int ow, int shift) {
     each(n, h, w, shift, dy, dx, Spread<true>{dy, where, dx, h, w, oh, ow});
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 4)
 poolspread(const float* __restrict__ y, float* __restrict__ x, int n, int h, int w, int oh, int ow, int shift) {
     each(n, h, w, shift, y, x, Spread<false>{y, nullptr, x, h, w, oh, ow});
 }
@@ -235,22 +242,23 @@ struct Unblended {
     float* dx;
     int h, w;
 
-    // The share that pixel i of n has in the enlarged pixel d after its own first.
+    // The share that pixel i of n has in the enlarged pixel d after its own first; 0 where there is none.
     static __device__ __forceinline__ float share(int d, int scale, int i, int n) {
         const int twice = 2 * d + 1 - scale;
         const bool border = twice < 0 ? i == 0 : i == n - 1;    // nothing lies beyond: all of it
-        return border ? 1.0f : 1.0f - (twice < 0 ? -twice : twice) * (0.5f / scale);
+        const float beyond = d < 0 || d >= scale ? 0.0f : 1.0f;
+        return border ? beyond : 1.0f - (twice < 0 ? -twice : twice) * (0.5f / scale);
     }
 
     template <int V> __device__ __forceinline__ void at(int image, int iy, int ix, int c) const {
         Channels<V> sum = all<V>(0.0f);
+#pragma unroll 1                            // a line's loads fit into registers
         for (int i = -(MC_SH / 2); i < MC_SH + MC_SH / 2; i++) {
             Channels<V> line = all<V>(0.0f);
             for (int j = -(MC_SW / 2); j < MC_SW + MC_SW / 2; j++) {
                 const int oy = nearest(iy * MC_SH + i, h * MC_SH), ox = nearest(ix * MC_SW + j, w * MC_SW);
-                const bool inside = oy == iy * MC_SH + i && ox == ix * MC_SW + j;
                 const float* const p = dy + place(image, oy, ox, h * MC_SH, w * MC_SW) + c;
-                add<V>(line, get_where<V>(inside, p, 0.0f), share(j, MC_SW, ix, w));
+                add<V>(line, get<V>(p), share(j, MC_SW, ix, w));
             }
             add<V>(sum, line, share(i, MC_SH, iy, h));
         }
@@ -258,17 +266,17 @@ struct Unblended {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 4)
 upsample_nearest(const float* __restrict__ x, float* __restrict__ y, int n, int h, int w, int shift) {
     each(n, h, w * MC_SW, shift, x, y, Repeated{x, y, h, w});
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 4)
 upsample_bilinear(const float* __restrict__ x, float* __restrict__ y, int n, int h, int w, int shift) {
     each(n, h * MC_SH, w * MC_SW, shift, x, y, Blended{x, y, h, w});
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 4)
 upsample_bilinear_back(const float* __restrict__ dy, float* __restrict__ dx, int n, int h, int w, int shift) {
     each(n, h, w, shift, dy, dx, Unblended{dy, dx, h, w});
 }

@@ -4,7 +4,8 @@ from .shapes import Window
 
 kernels = Source(__file__, "pool.cu")
 MARKS = 256                                 # pixels of a window that a byte tells apart
-LARGEST_GRID = 65535                        # blocks down and deep; kernels go on from there
+DEEP = 65535                                # blocks in a grid's second and third dimension
+WIDEST = DEEP * 256                         # numbers in a row of pixels
 
 
 def poolmax(x, g):
@@ -17,7 +18,7 @@ def poolsum(x, g):
 
 def poolmax_back(x, dy, g):
     """First which pixel of each window is its maximum, then what each pixel gets."""
-    if g.kh * g.kw > MARKS or not (x.size and dy.size):
+    if g.kh * g.kw > MARKS or _rare(x.shape, dy.shape):
         return NotImplemented
     where, dx = empty(dy.shape, "uint8"), empty(x.shape)
     _launch("first_maximum", [ready(x), where], where.shape, x.shape, g)
@@ -26,25 +27,26 @@ def poolmax_back(x, dy, g):
 
 
 def poolspread(y, shape, g):
-    x = empty(shape)
-    if not (x.size and y.size):
+    if _rare(y.shape, shape):
         return NotImplemented
+    x = empty(shape)
     _launch("poolspread", [ready(y), x], shape, shape, g)
     return x
 
 
 def upsample(x, scale, mode):
-    if not x.size:
-        return NotImplemented
     n, h, w, c = x.shape
-    y = empty((n, h * scale[0], w * scale[1], c))
-    rows = h if mode == "nearest" else y.shape[1]           # the nearest: a thread fills a column of its pixel
-    _enlarge(f"upsample_{mode}", [ready(x), y], (n, rows, y.shape[2], c), x.shape, scale)
+    shape = (n, h * scale[0], w * scale[1], c)
+    if _rare(shape):
+        return NotImplemented
+    y = empty(shape)
+    rows = h if mode == "nearest" else shape[1]             # the nearest: a thread fills a column of its pixel
+    _enlarge(f"upsample_{mode}", [ready(x), y], (n, rows, shape[2], c), x.shape, scale)
     return y
 
 
 def upsample_back(dy, scale, mode):
-    if not dy.size:
+    if _rare(dy.shape):
         return NotImplemented
     n, h, w, c = dy.shape
     shape = (n, h // scale[0], w // scale[1], c)
@@ -56,11 +58,16 @@ def upsample_back(dy, scale, mode):
 
 
 def _pooled(kernel, x, g):
-    y = empty((x.shape[0], g.oh, g.ow, x.shape[3]))
-    if not (x.size and y.size):
+    shape = (x.shape[0], g.oh, g.ow, x.shape[3])
+    if _rare(x.shape, shape):
         return NotImplemented
-    _launch(kernel, [ready(x), y], y.shape, x.shape, g)
+    y = empty(shape)
+    _launch(kernel, [ready(x), y], shape, x.shape, g)
     return y
+
+
+def _rare(*shapes):
+    return any(0 in shape or shape[2] * shape[3] > WIDEST for shape in shapes)
 
 
 def _steps(scale, oh, ow):
@@ -87,6 +94,5 @@ def _grid(shape):
     """(blocks, shift): a block's 256 threads are 256 >> shift rows of 1 << shift, so that few of them idle."""
     n, rows, columns, c = shape
     wanted = columns * (c // 4 if c % 4 == 0 else c)
-    shift = min(range(8, 2, -1), key=lambda s: -(-wanted >> s) << s)
-    down = -(-rows >> (8 - shift))
-    return (-(-wanted >> shift), min(down, LARGEST_GRID), min(n, LARGEST_GRID)), shift
+    shift = 8 if wanted > 4096 else min(range(8, 2, -1), key=lambda s: -(-wanted >> s) << s)
+    return (-(-rows >> (8 - shift)), -(-wanted >> shift), min(n, DEEP)), shift
