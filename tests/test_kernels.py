@@ -161,8 +161,8 @@ def taken(monkeypatch):
     """The names of the kernels that were used."""
     find, names = device._kernel, set()
 
-    def recording(module, name):
-        fast = find(module, name)
+    def recording(module, name, kind):
+        fast = find(module, name, kind)
 
         def call(*args):
             y = fast(*args)
