@@ -1,10 +1,14 @@
 """The CUDA kernels of activations, dropout, channel sums, batchnorm and optimizers: realistic sizes, special values,
 slices that begin anywhere, against NumPy in float64."""
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 
 import minicnn as mc
 from minicnn.ops.basic import channel_sums
+from minicnn.ops.batchnorm import affine
+from minicnn.ops.dropout import noise
 
 from . import oracles
 from .cuda_on_cpu import Running, installed, loader
@@ -14,8 +18,8 @@ from .tools import CUDA_ON_CPU, FLOAT64, close, gradients, missing, randn, singl
 class Noted(Running):
     """Runs kernels and keeps their names and their grids."""
 
-    def __init__(self, schedule=4):
-        super().__init__(schedule)
+    def __init__(self, schedule=4, check=False):
+        super().__init__(schedule, check)
         self.kernels, self.grids = [], []
 
     def launch(self, code, options, kernel, grid, *rest):
@@ -24,13 +28,19 @@ class Noted(Running):
         super().launch(code, options, kernel, grid, *rest)
 
 
-@pytest.fixture(params=[(53, 1), (90, 5)], ids=["one core", "five cores"])
-def gpu(request):
-    """What ran, on a pretended GPU of one or five cores: a few blocks go through everything, or more have parts."""
+@contextmanager
+def pretended(noted, gpu):
+    """Run on a pretended GPU: (compute capability, multiprocessors)."""
     if loader.missing():
         missing("g++", loader.missing())
-    noted = Noted()
-    with installed(noted, arch=request.param[0], multiprocessors=request.param[1]):
+    with installed(noted, arch=gpu[0], multiprocessors=gpu[1]):
+        yield noted
+
+
+@pytest.fixture(params=[(53, 1), (90, 5)], ids=["one core", "five cores"])
+def gpu(request):
+    """What ran, on one core or five: a few blocks go through everything, or more have parts."""
+    with pretended(Noted(), request.param) as noted:
         yield noted
 
 
@@ -46,6 +56,7 @@ def near(got, expected, what="output"):
     close(CUDA_ON_CPU, got, expected, what)
 
 
+OPTIMIZERS = [mc.SGD, mc.Momentum, mc.Nesterov, mc.Adagrad, mc.Rmsprop, mc.Adadelta, mc.Adam]
 SIZES = [1, 4, 1023, 50003]
 sizes = pytest.mark.parametrize("n", SIZES)
 CHANNELS = [(1, 9), (1, 5001), (2, 1030), (3, 700), (75, 131), (90, 100), (105, 77), (129, 30), (313, 40), (512, 9),
@@ -121,6 +132,12 @@ def test_dropout_draws_what_the_cpu_draws(gpu, n, p, seed):
         expected = mc.dropout(x, p, drop=True, seed=seed)
         assert np.array_equal(y != 0, expected != 0) and np.allclose(y, expected, rtol=3e-7, atol=0)
     assert gpu.kernels == ["masked"] * 2
+
+
+def test_the_number_that_is_just_enough_stays(gpu):
+    number = int(noise(np, 6, 9)[5])
+    assert get(mc.dropout(put(np.ones(6)), number / 2 ** 32, drop=True, seed=9))[5] > 0
+    assert get(mc.dropout(put(np.ones(6)), (number + 1) / 2 ** 32, drop=True, seed=9))[5] == 0
 
 
 def test_dropout_hides_nan_only_where_it_drops(gpu):
@@ -230,17 +247,34 @@ def test_batchnorm_outside_training(gpu):
 
 def test_sums_repeat_bit_for_bit_whatever_runs_first():
     x, dy = randn(4000, 75), randn(4000, 75, seed=1)
-    if loader.missing():
-        missing("g++", loader.missing())
     found = []
     for schedule in range(6):
-        with installed(Noted(schedule), arch=90, multiprocessors=5):
-            p = mc.Param(put(x))
-            tape = mc.diff(lambda p=p: mc.sum(mc.batchnorm(p, activation="tanh") * put(dy)))
-            found.append((mc.grad(tape, p), channel_sums(put(x))))
+        with pretended(Noted(schedule), (90, 5)):
+            found.append([*batchnorm_gradients((x, randn(150)), dy, "tanh"), channel_sums(put(x))])
     for other in found[1:]:
         for a, b in zip(found[0], other):
             assert np.array_equal(CUDA_ON_CPU.get(a), CUDA_ON_CPU.get(b))
+
+
+@pytest.mark.parametrize("schedule", [2, 5])
+def test_check_mode_has_nothing_to_say(schedule):
+    """No race, no access outside of an array or to one that begins elsewhere, no barrier missed."""
+    with pretended(Noted(schedule, check=True), (90, 5)) as noted:
+        w, g = put(randn(5001)), put(randn(5001, seed=1))
+        for start in range(3):
+            part = w[start:4700]
+            for f in ACTIVATIONS:
+                p = mc.Param(part)
+                mc.diff(lambda f=f, p=p: mc.sum(f(p)))
+            mc.dropout(part, 0.5, drop=True)
+            for Opt in OPTIMIZERS:
+                mc.update_(part, g[:4700 - start], Opt())
+        for rows, channels in ((1100, 3), (131, 75), (5, 1025)):
+            x = randn(rows, channels)
+            batchnorm_gradients((x, randn(2 * channels)), x, "relu")
+            channel_sums(put(x))
+            affine(put(x), put(x[0]), put(x[1]))
+    assert {"each", "masked", "update", "sum_whole", "moments_whole", "back_whole"} <= set(noted.kernels)
 
 
 @each_shape
@@ -253,7 +287,6 @@ def test_grids_hold_no_idle_block(gpu, channels, rows):
 
 # ------------------------------------------------------------------ optimizers
 
-OPTIMIZERS = [mc.SGD, mc.Momentum, mc.Nesterov, mc.Adagrad, mc.Rmsprop, mc.Adadelta, mc.Adam]
 each_optimizer = pytest.mark.parametrize("Opt", OPTIMIZERS, ids=lambda o: o.__name__)
 
 
