@@ -2,6 +2,8 @@
 import numpy as np
 
 import minicnn as mc
+from colorize.models import build
+from minicnn.fuse import flat
 from minicnn.ops.batchnorm import bnmoments
 from minicnn.walk import walk
 
@@ -52,57 +54,13 @@ def zhang():
 
 
 def colornet():
-    """Seed 0's comparison model: grey (N, H, W, 1) to scores (N, H / 4, W / 4, 313); 24,793,081 parameters."""
-    layers = []
-    for last_stride, dilation, *channels in ((2, 1, 1, 64, 64), (2, 1, 64, 128, 128), (2, 1, 128, 256, 256, 256),
-                                             (1, 1, 256, 512, 512, 512), (1, 2, 512, 512, 512, 512),
-                                             (1, 2, 512, 512, 512, 512), (1, 1, 512, 256, 256, 256),
-                                             (1, 1, 256, 128, 128, 128)):
-        if channels[-1] == 128 and channels[0] == 256:
-            layers += [mc.Upsample(2)]
-        for i in range(1, len(channels)):
-            stride = last_stride if i == len(channels) - 1 else 1
-            layers += [mc.Conv(channels[i - 1], channels[i], 3, stride=stride, padding="same", dilation=dilation,
-                               init=mc.kaiming()), mc.relu]
-        layers += [mc.BatchNorm(channels[-1], eps=1e-3, momentum=0.01)]
-    return mc.Chain(*layers, mc.Conv(128, 313, 1))
-
-
-class Nano:
-    """A small classifier of 53 colours: L (N, H, W, 1) to scores (N, H / 4, W / 4, 53); H and W multiples of 32.
-
-    Five levels of half the size each; then, back up to a quarter of the size, each level adds what its twin on the
-    way down saw. A vector from the whole image's mean is added at the bottom.
-    """
-
-    def __init__(self, channels=(20, 40, 64, 72, 72), bins=53):
-        self.down = [mc.Chain(*_rectified(cin, cout, 2), *_rectified(cout, cout, 1))
-                     for cin, cout in zip((1,) + channels, channels)]
-        self.whole = mc.Dense(channels[-1], channels[-1])
-        self.skips = [mc.Conv(c, c, 1) for c in channels[1:-1]]
-        self.narrower = [mc.Conv(wide, c, 1) for c, wide in zip(channels[1:], channels[2:])]
-        self.head = mc.Conv(channels[1], bins, 1)
-
-    def __call__(self, x):
-        seen = []
-        for level in self.down:
-            x = level(x)
-            seen.append(x)
-        n, _, _, c = x.shape
-        x = x + mc.reshape(self.whole(mc.mean(x, axis=(1, 2))), (n, 1, 1, c))
-        for skip, narrower, twin in zip(self.skips[::-1], self.narrower[::-1], seen[-2:0:-1]):
-            x = mc.relu(mc.upsample(narrower(x)) + skip(twin))
-        return self.head(x)
-
-
-def _rectified(cin, cout, stride):
-    conv = mc.Conv(cin, cout, 3, stride=stride, padding="same", bias=False, init=mc.kaiming())
-    return [conv, mc.BatchNorm(cout), mc.relu]
+    """The network of colorize's `colornet`: grey (N, H, W, 1) to scores (N, H / 4, W / 4, 313), as one Chain."""
+    return mc.Chain(*flat(build("colornet").net))
 
 
 def nano():
-    """A model of the shape that a Jetson Nano has the time for: below 300,000 parameters."""
-    return Nano()
+    """The network of colorize's `nano`: L (N, H, W, 1) to scores (N, H / 4, W / 4, bins)."""
+    return build("nano").net
 
 
 # ------------------------------------------------------------------ the same weights everywhere

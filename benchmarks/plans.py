@@ -8,7 +8,6 @@ from .launches import recorded, zeros
 
 MODELS = ("jetson", "colornet", "zhang", "nano")
 BATCH, PIXELS = 32, 256                     # of a training step; inference is of one image
-BINS = {"colornet": 313, "zhang": 313, "nano": 53}
 
 
 def of_model(name, arch):
@@ -33,8 +32,12 @@ def training_step(name, model):
         tape = mc.diff(lambda: mc.mse(model(x), target))
     else:
         net = model[:model.layers.index(mc.softmax)] if name == "zhang" else model      # scores, not colours
-        labels, weights = zeros((BATCH, PIXELS // 4, PIXELS // 4), "int32"), zeros(BINS[name])
-        tape = mc.diff(lambda: mc.nll(net(x), labels, weights))
+        labels = zeros((BATCH, PIXELS // 4, PIXELS // 4), "int32")
+
+        def loss():
+            scores = net(x)
+            return mc.nll(scores, labels, zeros(scores.shape[-1]))
+        tape = mc.diff(loss)
     for p in mc.params(tape):
         mc.update_(p, mc.grad(tape, p), mc.Adam())
 

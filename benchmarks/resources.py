@@ -72,8 +72,8 @@ def unit(launch):
 def markdown(rows, where):
     out = ["# Registers, shared memory and occupancy of every kernel", "",
            "Written by `python -m benchmarks.resources`; computed by NVRTC 11.8, no GPU took part. The kernels are "
-           f"those of the forward pass and the fused forward pass (one image of {plans.PIXELS}x{plans.PIXELS}) and of "
-           f"a training step (batch {plans.BATCH}) of {', '.join(plans.MODELS)}. None spills or has local memory.", "",
+           f"those of the forward and the fused forward pass (one image of {plans.PIXELS}x{plans.PIXELS}) and of a "
+           f"training step (batch {plans.BATCH}) of {', '.join(plans.MODELS)}. None spills or has local memory.", "",
            "`16x6x8: 111 r, 16.9 K, 25 %`: 16 threads along the channels with 6 channels and 8 pixels each; "
            "registers a thread, shared memory a block, and the share of a multiprocessor's threads that can be there "
            "at a time."]
@@ -82,15 +82,24 @@ def markdown(rows, where):
         out += ["", f"## {Path(file).name}: {kernel}", "",
                 "| constants | launched by | " + " | ".join(NAMES[a] for a in archs) + " |",
                 "|---" * (len(archs) + 2) + "|"]
-        for row in sorted(rows[file, kernel], key=str):
-            tiles = [sorted(rows[file, kernel][row].get(arch, {}).items()) for arch in archs]
-            cells = ["<br>".join(cell(arch, tile, *used) for tile, used in each) for arch, each in zip(archs, tiles)]
-            out.append(f"| {shown(row)} | {launched(where[file, kernel, row])} | " + " | ".join(cells) + " |")
+        for cells, same in alike(rows[file, kernel], archs).items():
+            names = launched(set().union(*(where[file, kernel, row] for row in same)))
+            out.append(f"| {'; '.join(map(shown, same))} | {names} | " + " | ".join(cells) + " |")
     return "\n".join(out) + "\n"
 
 
+def alike(rows, archs):
+    """{cells: the rows of a kernel that have them}"""
+    found = defaultdict(list)
+    for row in sorted(rows, key=str):
+        tiles = [sorted(rows[row].get(arch, {}).items()) for arch in archs]
+        found[tuple("<br>".join(cell(arch, tile, *used) for tile, used in each)
+                    for arch, each in zip(archs, tiles))].append(row)
+    return found
+
+
 def cell(arch, tile, used, block):
-    shared = f"{used.shared / 1024:.1f} K, " if used.shared else ""
+    shared = f"{used.shared / 1024:.1f} K, " if used.shared >= 100 else f"{used.shared} B, " * bool(used.shared)
     return ("x".join(map(str, tile)) + ": " if tile else "") + \
         f"{used.registers} r, {shared}{100 * occupancy(arch, block, used):.0f} %"
 

@@ -11,7 +11,8 @@ from benchmarks.worker import PEERS
 
 
 @pytest.mark.parametrize("model, trainable, moments", [(models.jetson, 297_210, 1_090),
-                                                       (models.zhang, 32_236_011, 4_992)])
+                                                       (models.zhang, 32_236_011, 4_992),
+                                                       (models.colornet, 24_788_345, 4_736)])
 def test_parameters(model, trainable, moments):
     model = model()
     assert sum(p.size for p in mc.params(model)) == trainable
