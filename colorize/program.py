@@ -38,10 +38,12 @@ WRONG = (ValueError, TypeError, OSError, MemoryError, ArithmeticError, RuntimeEr
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse whose errors are one sentence, and which takes no abbreviated flags."""
+    """argparse whose errors are one sentence, and which takes no abbreviated flags. given_only: what is not given
+    is not in the result, instead of None."""
 
-    def __init__(self, name, about):
+    def __init__(self, name, about, given_only=False):
         super().__init__(prog=f"python -m {name}", description=about, allow_abbrev=False,
+                         argument_default=argparse.SUPPRESS if given_only else None,
                          formatter_class=argparse.RawDescriptionHelpFormatter)
         self.name = name
 

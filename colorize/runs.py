@@ -29,6 +29,7 @@ class Run:
         self.path, self.config = os.fspath(path), None
         os.makedirs(self.path, exist_ok=True)
         self.lock()
+        self.metrics = os.open(self.file("metrics.jsonl"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         for unfinished in glob.glob(os.path.join(glob.escape(self.path), ".*.tmp")):    # of a program that was killed
             os.remove(unfinished)
 
@@ -54,6 +55,7 @@ class Run:
 
     def release(self):
         """Let other programs have it."""
+        os.close(self.metrics)
         self.held.close()
 
     # -------------------------------------------------------------- beginning
@@ -65,7 +67,7 @@ class Run:
         run = cls(path)
         check_new(path)                     # another program may have been quicker
         run.config = config
-        write(run.file("config.json"), json.dumps(config, indent=2).encode())
+        run.keep("config.json", config)
         return run
 
     @classmethod
@@ -87,46 +89,36 @@ class Run:
 
     def checkpoint(self, model, state):
         """Save model, optimizers and the trainer's state, any object of JSON, as one file."""
-        if self.metrics is not None:
-            self.metrics.flush()
-            os.fsync(self.metrics.fileno())
-        save_model(self.file("last.safetensors"), model, opt=True, state=state)
+        end = os.fstat(self.metrics).st_size
+        os.fsync(self.metrics)
+        save_model(self.file("last.safetensors"), model, opt=True, state=state, metrics=end)
 
     def restore(self, model, opt):
-        """Put the newest checkpoint into the model; its state. Lines of metrics.jsonl behind it are cut off."""
+        """Put the newest checkpoint into the model; its state. What metrics.jsonl got since then is cut off."""
         path = self.file("last.safetensors")
-        state = json.loads(metadata(path)["state"])
+        notes = metadata(path)
+        state = json.loads(notes["state"])
         for p in mc.params(model):
             p.opt = None
         mc.load(path, model, opt=opt if state["step"] else None)
-        self.rewind(state["step"])
+        os.ftruncate(self.metrics, json.loads(notes["metrics"]))
         return state
 
-    # -------------------------------------------------------------- metrics
+    def state(self):
+        """The trainer's state in the newest checkpoint."""
+        return json.loads(metadata(self.file("last.safetensors"))["state"])
 
-    metrics = None
+    # -------------------------------------------------------------- files
 
     def log(self, **numbers):
         """Add a line to metrics.jsonl."""
-        if self.metrics is None:
-            self.metrics = open(self.file("metrics.jsonl"), "a", encoding="utf-8")
-        self.metrics.write(json.dumps(numbers) + "\n")
-        self.metrics.flush()
+        line = json.dumps(numbers).encode() + b"\n"
+        while line:                         # a disk that fills up takes a part, then nothing
+            line = line[os.write(self.metrics, line):]
 
-    def rewind(self, step):
-        """Cut off metrics.jsonl behind a step, and a line that a crash left unfinished."""
-        path, end = self.file("metrics.jsonl"), 0
-        if self.metrics is not None:
-            self.metrics.close()
-            self.metrics = None
-        if not os.path.exists(path):
-            return
-        with open(path, "rb+") as file:
-            for line in file:
-                if not line.endswith(b"\n") or json.loads(line)["step"] > step:
-                    break
-                end += len(line)
-            file.truncate(end)
+    def keep(self, name, content):
+        """Write an object of JSON."""
+        write(self.file(name), json.dumps(content, indent=2).encode())
 
 
 def check_new(path):
@@ -135,7 +127,8 @@ def check_new(path):
         raise ValueError(f"{path} holds a run already: go on with it by --resume {path}, or choose another --out")
     if os.path.lexists(path) and not os.path.isdir(path):
         raise ValueError(f"{path} is not a folder: choose another --out")
-    there = [name for name in os.listdir(path) if name != "lock" and name[0] != "."] if os.path.isdir(path) else []
+    there = [name for name in (os.listdir(path) if os.path.isdir(path) else [])
+             if name not in ("lock", "metrics.jsonl") and name[0] != "."]
     if there:
         raise ValueError(f"{path} is not empty, it has {there[0]}: choose another --out")
 

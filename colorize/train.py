@@ -1,0 +1,289 @@
+"""Train a model to colorize: python -m colorize.train [flags]
+
+Without flags: our small model on drawn scenes for a minute, with pictures of grey scenes becoming coloured.
+
+    python -m colorize.train --data photos/ --epochs 20            # our model on your photos
+    python -m colorize.train --recipe jetson --data photos/        # a source document's model and recipe
+    python -m colorize.train --resume runs/2025-01-31-nano         # go on after Ctrl-C or a crash
+
+A run writes everything into one directory, runs/DATE-MODEL unless --out names another. Exit status: 0; 2 for anything
+wrong, said in one sentence; 130 after Ctrl-C and 143 after SIGTERM, both of which save first.
+"""
+import datetime
+import math
+import os
+import sys
+
+import minicnn as mc
+from minicnn.device import current
+
+from . import models, program
+from .bins import Prior
+from .curves import MISSING, missing
+from .models.classifier import Classifier
+from .models.table import available, counts, fits, memory
+from .preparing import Photos, build
+from .program import number, share, switch, whole
+from .published import numbers
+from .recipes import LENGTHS, RECIPES, differences
+from .report import aligned, beside, table, write_pictures, write_report
+from .runs import Run, check_new
+from .training import SAMPLES, START, Training, cell, clock
+
+__all__ = ["main"]
+
+NAME = "colorize.train"
+DEFAULTS = {
+    "model": "nano", "data": "scenes", "val": None, "epochs": None, "steps": None, "minutes": None, "batch": 32,
+    "lr": None, "schedule": "cosine", "warmup": 0.02, "optimizer": "adam", "l2": 0.0, "decay": 0.0, "gclip": 0.0,
+    "augment": "flip", "shuffle": "each", "workers": 2, "seed": 1, "resize": "short-side", "resize_to": None,
+    "resample": "bicubic", "crop": "random", "keep_grey": False, "val_photos": 256, "validate": None,
+    "checkpoint": 30.0, "device": "auto", "init": None, "freeze": [], "tensorboard": False,
+}
+CHANGEABLE = ("epochs", "steps", "minutes", "workers", "device", "checkpoint", "tensorboard")     # with --resume
+SCENE = 64                  # pixels of a scene
+MARGIN = 1.125              # a photo's short side before a random crop, in sizes
+
+# ------------------------------------------------------------------ flags
+
+
+def flags():
+    parser = program.Parser(NAME, __doc__, given_only=True)
+    add = parser.add_argument
+    add("--model", choices=models.names(), help="which (nano)")
+    add("--recipe", choices=list(RECIPES), help="a source document's model, options and training")
+    add("--data", metavar="PATH", help="a folder of photos, a list file, a pack, or scenes, which are drawn (scenes)")
+    add("--val", metavar="PATH", help="the same for validation; by default a tenth of --data, at most --val-photos")
+    add("--out", metavar="DIR", help="the run's directory")
+    add("--resume", metavar="DIR", help=f"go on with that run; of the other flags only {_listed(CHANGEABLE)} may "
+                                        "come along, and lengths count from the run's beginning")
+    add("--epochs", type=whole(1), metavar="N", help="passes over the photos (10)")
+    add("--steps", type=whole(1), metavar="N")
+    add("--minutes", type=number(above=0), metavar="M", help="of training; what comes first ends it (scenes: 1)")
+    add("--lr", type=number(above=0), metavar="X", help="learning rate; by default the optimizer's own")
+    add("--schedule", metavar="S", help="constant, cosine, steps=0.5,0.9, exponential=0.01 or inverse=4e-5 (cosine)")
+    add("--warmup", type=share, metavar="SHARE", help="of the run, in which cosine's rate grows (0.02)")
+    add("--optimizer", metavar="NAME", help="sgd momentum nesterov adagrad rmsprop adadelta adam, with options: "
+                                            "adam,beta2=0.99 (adam)")
+    add("--l2", type=number(0), metavar="X", help="times the weights is added to gradients (0)")
+    add("--decay", type=number(0), metavar="X", help="decoupled weight decay (0)")
+    add("--gclip", type=number(0), metavar="X", help="the largest norm of a gradient (0: any)")
+    add("--augment", type=_augment, metavar="HOW", help="none, flip, tenfold, or flip=0.5,scale=0.8 (flip)")
+    add("--shuffle", choices=["each", "once"], help="each pass anew, or once (each)")
+    add("--init", metavar="WEIGHTS", help="begin with these weights: a run, .safetensors, .pth, .h5, TensorFlow")
+    add("--freeze", action="append", metavar="PREFIX", help="weights with such names stay as they are; repeatable")
+    add("--val-photos", type=whole(1), metavar="N", help="how many photos validate (256)")
+    add("--validate", type=whole(1), metavar="STEPS", help="how often; by default so that it takes 4%% of the time")
+    add("--checkpoint", type=number(0), metavar="SECONDS", help="how often last.safetensors is written (30)")
+    add("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1 (auto: the GPU if there is one)")
+    add("--tensorboard", type=switch, nargs="?", const=True, metavar="BOOL", help="also write what TensorBoard opens")
+    program.data_flags(parser)
+    own = parser.add_argument_group("options of models; a model takes those that it has")
+    for key, names in model_flags().items():
+        own.add_argument("--" + key.replace("_", "-"), dest=key, metavar="X", help=", ".join(names))
+    return parser
+
+
+def model_flags():
+    """{option: the models that have it}"""
+    found = {}
+    for name in models.names():
+        for key in models.options(name):
+            found.setdefault(key, []).append(name)
+    return found
+
+
+def _augment(text):
+    """Check it now, keep the text."""
+    program.augment(text)
+    return text
+
+
+def _listed(names):
+    return ", ".join(f"--{name}" for name in names)
+
+
+# ------------------------------------------------------------------ what was asked for
+
+
+def fresh(given):
+    """The configuration of a new run: flags before the recipe's settings, and these before DEFAULTS."""
+    recipe = RECIPES[given["recipe"]] if "recipe" in given else None
+    settings = {**DEFAULTS, **(recipe.settings if recipe else {})}
+    if any(given.get(key) is not None for key in LENGTHS):
+        settings.update(dict.fromkeys(LENGTHS))
+    settings.update({key: value for key, value in given.items() if key in settings})
+    known = models.options(settings["model"])
+    options = {**({"size": settings.pop("size")} if "size" in settings else {}),
+               **{key: value for key, value in (recipe.options if recipe else {}).items() if key in known}}
+    if settings["data"] == "scenes" and settings["model"] == "nano":
+        options.setdefault("size", SCENE)
+    asked = {key: given[key] for key in model_flags() if key in given}
+    if "activation" in asked and "activation" not in known and "last" in known:
+        asked["last"] = asked.pop("activation")         # seed 4's grid is over the last activation
+    options = {**known, **program.model_options(settings["model"], known, {**options, **asked})}
+    if all(settings[key] is None for key in LENGTHS):
+        settings.update({"minutes": 1.0} if settings["data"] == "scenes" else {"epochs": 10})
+    if settings["resize_to"] is None and settings["crop"] == "random" and settings["resize"] == "short-side":
+        settings["resize_to"] = math.ceil(options["size"] * MARGIN)
+    for key in ("data", "val", "init"):
+        if settings[key] not in (None, "scenes"):
+            settings[key] = os.path.abspath(settings[key])
+    return {"settings": settings, "options": options, "recipe": given.get("recipe"),
+            "out": given.get("out") or program.new_folder("runs", settings["model"])}
+
+
+def resumed(given):
+    """The run to go on with; its configuration has the flags that changed."""
+    path = given.pop("resume")
+    wrong = sorted(set(given) - set(CHANGEABLE))
+    if wrong:
+        raise ValueError(f"--resume goes on with what the run began with: leave out "
+                         f"{_listed(key.replace('_', '-') for key in wrong)} (only {_listed(CHANGEABLE)} can change)")
+    run = Run.open(path)
+    settings = run.config["settings"]
+    if any(key in given for key in LENGTHS):
+        settings.update(dict.fromkeys(LENGTHS))
+    settings.update(given)
+    run.keep("config.json", run.config)
+    return run
+
+
+# ------------------------------------------------------------------ the program
+
+
+def main(argv=None):
+    given = vars(flags().parse_args(argv))
+    run = resumed(given) if "resume" in given else None
+    config = run.config if run else fresh(given)
+    settings = config["settings"]
+    if run is None:
+        check_new(config["out"])
+    if settings["tensorboard"] and missing("tensorboardX"):
+        raise ImportError(MISSING["tensorboardX"])
+    device = program.use_device(settings["device"])
+    model = build({**settings, "init": None} if run and run.begun else settings, config["options"])
+    fits(model, settings["batch"])
+    say("model", f"{model.name}, {_parameters(model)}, {model.size} px")
+    say("device", device + (f", {os.cpu_count()} cores" if device == "cpu" else ""))
+    if run is None or not run.begun:
+        say("", "looking at the photos and timing a few steps; where the kernels for this machine are not compiled "
+                "yet, that takes some 20 seconds more, once")
+        run, training = begun(run, config, model)
+    else:
+        training = going_on(run, model)
+    plan(training, config)
+    stopped = training.train()
+    if stopped is not None:
+        print(f"stopped at step {training.state['step']}, which is saved; go on with\n"
+              f"    python -m {NAME} --resume {run.path}")
+        return 128 + stopped
+    finish(training, config)
+    return 0
+
+
+def begun(run, config, model):
+    """(run, training) with the first checkpoint made, and a few steps timed."""
+    settings = config["settings"]
+    photos = Photos(settings, model)
+    if photos.prior is not None:
+        model.rebalance(photos.prior)
+    if run is None:
+        run = Run.create(config["out"], {
+            **config, "command": sys.argv[1:], "began": datetime.datetime.now().isoformat(timespec="seconds"),
+            "device": current(), "versions": program.versions(), "git": program.git_state()})
+    if photos.prior is not None:
+        photos.prior.save(run.file("prior.safetensors"))
+    training = Training(run, settings, model, photos)
+    state = {**START, "facts": photos.facts}
+    run.checkpoint(model, state)
+    step, validation = training.measure()
+    training.begin()                        # undo what measuring did
+    training.state.update({"every": training.interval(step, validation), "step time": step})
+    run.checkpoint(model, training.state)
+    return run, training
+
+
+def going_on(run, model):
+    """The training of a run at its checkpoint."""
+    settings, state = run.config["settings"], run.state()
+    prior = Prior.load(run.file("prior.safetensors"), model.bins) if isinstance(model, Classifier) else None
+    photos = Photos(settings, model, state["facts"], prior)
+    if photos.names() != state["facts"]["names"]:
+        say("note", f"the photos of {settings['data']} are not those that the run began with")
+    training = Training(run, settings, model, photos)
+    training.begin()
+    return training
+
+
+# ------------------------------------------------------------------ what is printed
+
+
+def say(name, text):
+    print(f"{name:9}{text}", flush=True)
+
+
+def _parameters(model):
+    frozen = sum(p.size for p in mc.params(model.parts()) if p.frozen)
+    return f"{counts(model)['total']:,} parameters" + (f", {frozen:,} of them frozen" if frozen else "")
+
+
+def plan(training, config):
+    """What will happen, before it does."""
+    settings, photos, state, model = config["settings"], training.photos, training.state, training.model
+    data, facts = photos.data, photos.facts
+    if settings["data"] == "scenes":
+        say("photos", f"scenes, drawn on the way, {data.instances:,} an epoch; {len(photos.validation)} validate")
+    else:
+        say("photos", f"{len(data.names):,} in {settings['data']}, {len(photos.validation)} validate; of "
+                      f"{facts['looked']:,} looked at, {facts['damaged']} cannot be read and {facts['grey']} are "
+                      "near grey: those are left out")
+    free = available()
+    say("memory", f"{memory(model, data.batchsize) / 1e9:.1f} GB for a step with {data.batchsize} photos"
+                  + (f", {free / 1e9:.1f} GB are free" if free else ""))
+    step = state["step time"]
+    say("time", f"{step:.3f} s a step, {clock(step * len(data))} an epoch of {len(data)} steps, "
+                f"{clock(training.expected(step))} in all; validation every {state['every']} steps")
+    say("writes", training.run.path)
+    if state["step"]:
+        say("goes on", f"at step {state['step']}, after {clock(state['seconds'])}")
+    if missing("matplotlib"):
+        say("note", MISSING["matplotlib"])
+    if config["recipe"]:
+        say("recipe", config["recipe"] + ", which differs from the published training in")
+        for line in differences(config["recipe"], settings, config["options"], len(data.names)):
+            say("", line)
+    print(flush=True)
+
+
+def finish(training, config):
+    """The best weights' table and pictures, and the report."""
+    run, model, state, validation = training.run, training.model, training.state, training.photos.validation
+    training.draw()
+    mc.load(run.file("best.safetensors"), model)
+    measured = validation.measures(model, window="uniform", published=True)
+    losses = {"model": state["best"]["loss"], **state["baselines"]["loss"]}
+    rows = {name: {"loss": losses[name], **measured[name]} for name in ("model", "grey", "mean ab")}
+    tables = [table(rows)]
+    known = numbers(model.name, config["options"])
+    if known:
+        tables.append(beside(known, rows))
+    waiting = training.waiting()
+    facts = {"steps": f"{state['step']:,}, best at {state['best']['step']:,}", "time": clock(training.seconds()),
+             "waited for data": f"{100 * waiting:.1f}% of the training",
+             "photos skipped": f"{len(training.photos.data.damaged)} damaged, {len(training.photos.data.grey)} grey"}
+    run.keep("result.json", {"step": state["step"], "seconds": training.seconds(), "waiting": waiting,
+                             "best": state["best"], "rows": rows, "truth": measured["truth"]})
+    made = write_pictures(run, model, validation.first(SAMPLES), cell(model))
+    report = write_report(run, tables, facts)
+    print(f"\nThe best weights (step {state['best']['step']}) on {len(validation)} validation photos:\n")
+    for lines in tables:
+        print(aligned(lines), end="\n\n")
+    for name, text in facts.items():
+        print(f"{name}: {text}")
+    curves = [run.file("loss.png")] if os.path.exists(run.file("loss.png")) else []
+    print("\n" + "\n".join([*made, *curves, report, run.file("best.safetensors")]))
+
+
+if __name__ == "__main__":
+    sys.exit(program.status(main, NAME))
