@@ -8,6 +8,7 @@ A `.cu` file is compiled by NVRTC at its first launch, once for each set of cons
 and so on: what the compiler knows costs no instructions. Every kernel is `extern "C" __global__` with a
 `__launch_bounds__` that holds its block size as a literal number. The launcher reads the kernel's parameters from the
 source and converts the arguments by them, because CuPy would pass a Python int as 64 bits and a float as a double.
+What two files share is in a `.cuh` file, which they include.
 """
 import functools
 import os
@@ -84,9 +85,18 @@ def _first_error(e):
 KERNEL = re.compile(r'extern "C" __global__ void __launch_bounds__\((\d+)(?:, *\d+)?\)\s*(\w+)\(([^)]*)\)')
 
 
+INCLUDE = re.compile(r'^#include "(\w+\.cuh)"$', re.M)
+
+
 def read(path):
+    """The text of a `.cu` file with that of the files beside it that it includes: NVRTC finds none by itself."""
     with open(path, encoding="utf-8") as f:
-        return f.read()
+        text = f.read()
+
+    def included(found):
+        back = f'#line {text.count(chr(10), 0, found.end()) + 2} "{os.path.basename(path)}"'
+        return f'#line 1 "{found[1]}"\n{read(os.path.join(os.path.dirname(path), found[1]))}{back}'
+    return INCLUDE.sub(included, text)
 
 
 @functools.lru_cache(maxsize=None)

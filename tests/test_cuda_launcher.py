@@ -133,6 +133,14 @@ def test_a_failed_compile_says_where(cuda_on_cpu, source):
         cuda.signatures(source.path)["other"]
 
 
+def test_included_files_keep_their_lines(tmp_path, cuda_on_cpu):
+    (tmp_path / "half.cuh").write_text("__device__ static float half(float v) {\n    return v / MC_TWO;\n}\n")
+    (tmp_path / "some.cu").write_text('// A comment.\n#include "half.cuh"\n' + TEXT)
+    assert cuda.read(str(tmp_path / "some.cu")).splitlines()[5:7] == ['#line 3 "some.cu"', TEXT.splitlines()[0]]
+    with pytest.raises(RuntimeError, match=r"half.cuh:2:\d+: error: .*MC_TWO"):
+        cuda.Source(str(tmp_path / "some_cuda.py"), "some.cu").launch("scale", 1, (None, None, None, 0, 1), {"C": 1})
+
+
 @pytest.mark.parametrize("text, words", [
     ('extern "C" __global__ void k(int n) {}', "a kernel begins with extern"),
     ('extern "C" __global__ void __launch_bounds__(32) k(double a) {}', "a kernel's parameter is 'double a'"),

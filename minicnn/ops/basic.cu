@@ -1,24 +1,8 @@
 // The sum of each channel of x (rows, C), in a fixed order: parts of it block by block, then the whole.
 //
-// A block goes through x in strips of MC_ROWS rows, and takes MC_WIDTH consecutive floats of each: all of them, or a
-// part of the one row where a row is long. A thread has the same places in every strip, so always the same channels.
-//
-// Constants: MC_C channels, MC_ROWS, MC_WIDTH.
+// Constants: see strips.cuh.
 
-#define THREADS 256
-#define EACH ((MC_WIDTH + THREADS - 1) / THREADS)       // places of a thread: loads in flight
-#define STRIP (MC_ROWS * MC_C)
-
-// Row 0 of all (rows, c) becomes the sum of the rows.
-__device__ static void fold(float* all, unsigned rows, unsigned c) {
-    for (; rows > 1; rows = (rows + 1) / 2) {
-        const unsigned half = (rows + 1) / 2;
-        __syncthreads();
-        for (unsigned i = threadIdx.x; i < (rows - half) * c; i += blockDim.x)
-            all[i] += all[i + half * c];
-    }
-    __syncthreads();
-}
+#include "strips.cuh"
 
 // parts (C, blocks); `end` floats in x.
 extern "C" __global__ void __launch_bounds__(256, 8)

@@ -1,16 +1,13 @@
 // Batch normalisation of x (rows, C): the moments of each channel, the scaling with the activation behind it, and the
 // gradients. What is summed over rows is summed in a fixed order: parts block by block, then the whole.
 //
-// A block goes through x in strips of MC_ROWS rows, and takes MC_WIDTH consecutive floats of each: all of them, or a
-// part of the one row where a row is long. A thread has the same places in every strip, so always the same channels,
-// and keeps what it needs of them in registers. `end` is the number of floats in x. Eight blocks a core, so at most 32
-// registers a thread, are what keeps enough loads in flight.
+// strips.cuh says how blocks go through x. Eight blocks a core, so at most 32 registers a thread, are what keeps enough
+// loads in flight.
 //
 // Constants: MC_C channels, MC_ROWS, MC_WIDTH; MC_ACTIVATION (0 none, 1 relu, 2 tanh).
 
-#define THREADS 256
-#define EACH ((MC_WIDTH + THREADS - 1) / THREADS)       // places of a thread: loads in flight
-#define STRIP (MC_ROWS * MC_C)
+#include "strips.cuh"
+#include "tanh.cuh"
 
 // ------------------------------------------------------------------ what is summed
 
@@ -32,18 +29,6 @@ __device__ static void operator+=(Moments& a, Moments b) {
 __device__ static void operator+=(Sums& a, Sums b) {
     a.a += b.a;
     a.b += b.b;
-}
-
-// Row 0 of all (rows, c) becomes the sum of the rows.
-template <class T>
-__device__ static void fold(T* all, unsigned rows, unsigned c) {
-    for (; rows > 1; rows = (rows + 1) / 2) {
-        const unsigned half = (rows + 1) / 2;
-        __syncthreads();
-        for (unsigned i = threadIdx.x; i < (rows - half) * c; i += blockDim.x)
-            all[i] += all[i + half * c];
-    }
-    __syncthreads();
 }
 
 // ------------------------------------------------------------------ moments
@@ -112,12 +97,8 @@ moments_whole(const float* __restrict__ x, const float* __restrict__ parts, floa
 __device__ static float activated(float v) {
 #if MC_ACTIVATION == 1
     return v < 0.0f ? 0.0f : v;                         // and NaN stays
-#elif MC_ACTIVATION == 2                                // see activation.cu
-    const float t = fminf(v * v, 75.69f);
-    const float p = 1.0f + t * (0.13400462f + t * (3.5187383e-3f + t * (2.0993739e-5f + t * 1.3897499e-8f)));
-    const float q = 1.0f + t * (0.46733782f + t * (2.5964873e-2f + t * (3.3236388e-4f + t * 7.996474e-7f)));
-    const float y = __fdividef(v * p, q);
-    return fabsf(y) > 1.0f ? copysignf(1.0f, y) : y;
+#elif MC_ACTIVATION == 2
+    return tanh_(v);
 #else
     return v;
 #endif

@@ -13,12 +13,13 @@
 // MC_TOP MC_LEFT padding, MC_TRANSPOSED, MC_TX threads along the channels, MC_TN and MC_TM; then what happens to
 // a finished value: MC_BIAS, MC_ACTIVATION (0 none, 1 relu, 2 tanh, 3 sigm, 4 leaky_relu), MC_AFFINE.
 
-#define THREADS 256
+#include "product.cuh"
+#include "tanh.cuh"
+
 #define DEPTH 8
 #define TAPS (MC_KH * MC_KW)
 #define PIXELS (THREADS / MC_TX * MC_TM)
 #define CHANNELS (MC_TX * MC_TN)
-#define PAIRS (MC_TX > 1 ? MC_TN / 2 : 0)       // channels that a thread reads two at a time
 #define XROW (PIXELS + 4)                       // padded: neither side of the copy meets a bank twice
 #define WROW (CHANNELS + 4)
 #define XLOADS (PIXELS / (THREADS / DEPTH))
@@ -110,44 +111,6 @@ __device__ static void find_pixels(Tile& tile, const Phase& f, int n, int h, int
         tile.out[i] = out;
         tile.seen[i] = seen;
     }
-}
-
-// The q-th channel of the thread that is the tx-th along the channels.
-__device__ static int channel(int tx, int q) {
-    return q < 2 * PAIRS ? 2 * (tx + MC_TX * (q / 2)) + q % 2 : MC_TX * q + tx;
-}
-
-// acc += one (tap, channel) pair of the tile: TM pixels times TN channels.
-__device__ static void multiply(const float* x, const float* w, int tx, float (&acc)[MC_TM][MC_TN]) {
-    float a[MC_TM], b[MC_TN];
-#if MC_TM % 4 == 0
-#pragma unroll
-    for (int m = 0; m < MC_TM; m += 4) {
-        const float4 four = *(const float4*)(x + m);
-        a[m] = four.x, a[m + 1] = four.y, a[m + 2] = four.z, a[m + 3] = four.w;
-    }
-#else
-#pragma unroll
-    for (int m = 0; m < MC_TM; ++m) a[m] = x[m];
-#endif
-#pragma unroll
-    for (int q = 0; q < PAIRS; ++q) {
-        const float2 two = *(const float2*)(w + channel(tx, 2 * q));
-        b[2 * q] = two.x, b[2 * q + 1] = two.y;
-    }
-#pragma unroll
-    for (int q = 2 * PAIRS; q < MC_TN; ++q) b[q] = w[channel(tx, q)];
-#pragma unroll
-    for (int m = 0; m < MC_TM; ++m)
-#pragma unroll
-        for (int q = 0; q < MC_TN; ++q) acc[m][q] = fmaf(a[m], b[q], acc[m][q]);
-}
-
-// Off by less than 4e-7 of itself: a polynomial where 1 - 2 / (e + 1) would lose digits.
-__device__ static float tanh_(float x) {
-    const float s = x * x, e = __expf(2.0f * fabsf(x));
-    const float small = x + x * s * (-0.33332984f + s * (0.13321516f + s * (-0.05271772f + s * 0.01651558f)));
-    return fabsf(x) < 0.55f ? small : copysignf(1.0f - __fdividef(2.0f, e + 1.0f), x);
 }
 
 __device__ static float activated(float v) {
@@ -270,7 +233,7 @@ gather(const float* __restrict__ x, const float* __restrict__ w, const float* __
         float* row = y + tile.out[mine + m] * MC_K;
 #pragma unroll
         for (int q = 0; q < MC_TN; ++q) {
-            const int o = first + channel(tx, q);
+            const int o = first + column(tx, q);
             if (o < MC_K) row[o] = finished(acc[m][q], b, scale, shift, o);
         }
     }

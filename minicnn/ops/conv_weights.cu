@@ -8,12 +8,12 @@
 // Constants: MC_C channels of x, MC_K channels of dy, MC_KH MC_KW window, MC_SH MC_SW stride, MC_DH MC_DW dilation,
 // MC_TOP MC_LEFT padding; MC_TX threads along the channels of dy, MC_TN channels and MC_TM rows a thread.
 
-#define THREADS 256
+#include "product.cuh"
+
 #define DEPTH 8                                 // pixels a step
 #define SEGMENT 256                             // pixels between looking up where they lie
 #define ROWS (THREADS / MC_TX * MC_TM)
 #define COLUMNS (MC_TX * MC_TN)
-#define PAIRS (MC_TX > 1 ? MC_TN / 2 : 0)
 #define XLOADS ((ROWS * DEPTH + THREADS - 1) / THREADS)
 #define DLOADS ((COLUMNS * DEPTH + THREADS - 1) / THREADS)
 #define ALL_ROWS (MC_KH * MC_KW * MC_C)
@@ -51,37 +51,6 @@ __device__ static void find_pixels(Tile& tile, unsigned start, unsigned stop, in
     }
     tile.base[threadIdx.x] = base;
     tile.seen[threadIdx.x] = seen;
-}
-
-// The q-th column of the thread that is the tx-th along them.
-__device__ static int column(int tx, int q) {
-    return q < 2 * PAIRS ? 2 * (tx + MC_TX * (q / 2)) + q % 2 : MC_TX * q + tx;
-}
-
-// acc += one pixel of the tile: TM rows times TN columns.
-__device__ static void multiply(const float* x, const float* dy, int tx, float (&acc)[MC_TM][MC_TN]) {
-    float a[MC_TM], b[MC_TN];
-#if MC_TM % 4 == 0
-#pragma unroll
-    for (int m = 0; m < MC_TM; m += 4) {
-        const float4 four = *(const float4*)(x + m);
-        a[m] = four.x, a[m + 1] = four.y, a[m + 2] = four.z, a[m + 3] = four.w;
-    }
-#else
-#pragma unroll
-    for (int m = 0; m < MC_TM; ++m) a[m] = x[m];
-#endif
-#pragma unroll
-    for (int q = 0; q < PAIRS; ++q) {
-        const float2 two = *(const float2*)(dy + column(tx, 2 * q));
-        b[2 * q] = two.x, b[2 * q + 1] = two.y;
-    }
-#pragma unroll
-    for (int q = 2 * PAIRS; q < MC_TN; ++q) b[q] = dy[column(tx, q)];
-#pragma unroll
-    for (int m = 0; m < MC_TM; ++m)
-#pragma unroll
-        for (int q = 0; q < MC_TN; ++q) acc[m][q] = fmaf(a[m], b[q], acc[m][q]);
 }
 
 // The copy into shared memory, through registers: a thread reads one row of the weights for several pixels.
