@@ -31,9 +31,9 @@ class Colornet(Classifier):
         self.net = mc.Chain(
             block(batchnorm, 1, c64, c64, stride=2), block(batchnorm, c64, c128, c128, stride=2),
             block(batchnorm, c128, c256, c256, c256, stride=2), block(batchnorm, c256, c512, c512, c512),
-            block(batchnorm, c512, c512, c512, c512, dilation=2), block(batchnorm, c512, c512, c512, c512, dilation=2),
-            block(batchnorm, c512, c256, c256, c256), mc.Upsample(2), block(batchnorm, c256, c128, c128, c128),
-            mc.Conv(c128, self.bins.q, 1))
+            block(batchnorm, c512, c512, c512, c512, dilation=2),
+            block(batchnorm, c512, c512, c512, c512, dilation=2), block(batchnorm, c512, c256, c256, c256),
+            mc.Upsample(2), block(batchnorm, c256, c128, c128, c128), mc.Conv(c128, self.bins.q, 1))
 
     def inputs(self, rgb):
         return rgb_to_yuv(self.photos(rgb))[..., :1].astype("float32") / 255

@@ -1,8 +1,8 @@
 """Seed 1, "Colour This": a frozen VGG16, and a decoder of convolutions and repetition.
 
 The document trains the decoder on features computed beforehand, so the encoder is frozen. What it leaves open follows
-the article that it cites: L (0..100) three times, without the means that VGG16's weights expect; ab / 128; relu inside and
-tanh at the end.
+the article that it cites: L (0..100) three times, without the means that VGG16's weights expect; ab / 128; relu
+inside and tanh at the end.
 """
 import minicnn as mc
 from minicnn.device import xp

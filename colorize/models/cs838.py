@@ -1,6 +1,6 @@
 """Seed 2, CS838: VGG16, dense layers, and U and V at 15% of the resolution ("colour-space compression").
 
-`VggUV` is the progress report's network, `VggUVSmall` the final one; sizes and layouts are those of the authors' code.
+`VggUV` is the progress report's network, `VggUVSmall` the final one; sizes and layouts follow the author's code.
 """
 import minicnn as mc
 from minicnn.device import xp
@@ -28,8 +28,8 @@ class VggUV(Colorizer):
                  activation="tanh"):
         self.sizes(size, width)
         if not isinstance(compression, (int, float)) or not 0 < compression <= 1 or int(size * compression) < 1:
-            raise ValueError(f"compression, the share of the resolution that is kept, must be in 0..1 and leave a pixel "
-                             f"of {size}, got {compression!r}")
+            raise ValueError("compression, the share of the resolution that is kept, must be in 0..1 and leave a "
+                             f"pixel of {size}, got {compression!r}")
         self.n, self.kind = int(size * compression), choice("loss", loss, ("mse", "mae", "euclidean"))
         self.preprocess = choice("preprocess", preprocess, tuple(PREPROCESS))
         last = {"tanh": [mc.tanh], "none": []}[choice("activation", activation, ("tanh", "none"))]
@@ -78,13 +78,19 @@ class VggUVSmall(VggUV):
 
     units = 1536
 
+    def __init__(self, *, size=224, width=1.0, compression=0.15, preprocess="caffe", frozen=False, loss="mse",
+                 activation="tanh", dropout=0.5):
+        self.dropout = dropout
+        super().__init__(size=size, width=width, compression=compression, preprocess=preprocess, frozen=frozen,
+                         loss=loss, activation=activation)
+
     def dense(self):
         channels, units = scaled(self.width, 512, self.units)
         features, outputs = (self.size // 32) ** 2 * channels, 2 * self.n ** 2
         lecun = mc.kaiming(1.0)
-        return [mc.Dropout(0.5), mc.Dense(features, units, init=lecun), LeakyRelu(0.3),
-                mc.Dropout(0.5), mc.Dense(units, units, init=lecun), LeakyRelu(0.3),
-                mc.Dropout(0.5), mc.BatchNorm(units, momentum=0.01, eps=1e-3), mc.Dense(units, outputs, init=lecun)]
+        return [mc.Dropout(self.dropout), mc.Dense(features, units, init=lecun), LeakyRelu(0.3),
+                mc.Dropout(self.dropout), mc.Dense(units, units, init=lecun), LeakyRelu(0.3),
+                mc.Dropout(self.dropout), mc.BatchNorm(units, momentum=0.01, eps=1e-3), mc.Dense(units, outputs, init=lecun)]
 
 
 class LeakyRelu:

@@ -1,6 +1,6 @@
 """Seed 0: the convolutional autoencoder for the Jetson Nano, and the two variants that its paper argues against.
 
-Every block is conv -> batchnorm -> tanh, the bottleneck of 3 channels and the output too, as the authors' code has it.
+Every block is conv -> batchnorm -> tanh, the bottleneck of 3 channels and the output too, as in the authors' code.
 """
 import minicnn as mc
 
@@ -23,7 +23,8 @@ class Jetson(Colorizer):
 
     def __init__(self, *, size=256, width=1.0, fit="stretch", space="lab", skips=False, batchnorm=True, loss="mse"):
         self.sizes(size, width, fit)
-        self.space, self.kind = choice("space", space, ("lab", "rgb")), choice("loss", loss, ("mse", "huber", "chroma"))
+        self.space = choice("space", space, ("lab", "rgb"))
+        self.kind = choice("loss", loss, ("mse", "huber", "chroma"))
         self.net = Autoencoder(scaled(width, 75, 90, 105), 2 if space == "lab" else 3, skips, batchnorm)
 
     def inputs(self, rgb):

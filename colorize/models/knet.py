@@ -1,8 +1,8 @@
 """Seed 3: the Knet slides. 22 convolutions in 8 groups, 18 x 18 buckets of ab, -log p, the most probable bucket.
 
-The slides name no layer sizes. 22 in 8 groups is Zhang et al. (2+2+3+3+3+3+3+3), so we read it as their network without
-batchnorm, with 324 scores, at 128 pixels; the upsampling at the end enlarges the scores, since the slides predict a
-distribution for each pixel.
+The slides name no layer sizes. 22 in 8 groups is Zhang et al. (2+2+3+3+3+3+3+3), so we read it as their network
+without batchnorm, with 324 scores, at 128 pixels; the upsampling at the end enlarges the scores, since the slides
+predict a distribution for each pixel.
 """
 import minicnn as mc
 
@@ -18,9 +18,10 @@ __all__ = ["Knet"]
 class Knet(Classifier):
     """(L - 50) / 100 in, scores of 324 buckets for each pixel out.
 
-    upsample="ab" leaves the scores at a quarter of the resolution and enlarges colours only: a sixteenth of the memory.
-    decode="bin mean" avoids the tint that the mode gives to greys, which lie on a corner of four buckets. form="linear"
-    takes the slide's formula literally. The loss adds up all pixels and images, as on the slide; reduce="mean" does not.
+    upsample="ab" leaves the scores at a quarter of the resolution and enlarges colours only: a sixteenth of the
+    memory. decode="bin mean" avoids the tint that the mode gives to greys, which lie on a corner of four buckets.
+    form="linear" takes the slide's formula literally. The loss adds up all pixels and images, as on the slide;
+    reduce="mean" does not.
     """
 
     multiple = 8

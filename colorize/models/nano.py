@@ -16,8 +16,8 @@ __all__ = ["Nano"]
 class Nano(Classifier):
     """(L - 50) / 100 in, scores of the 101 bins of the step-20 grid at a quarter of the resolution out.
 
-    Soft targets: the 4 nearest bins to the mean ab of each 4x4 pixels. Colours are the mean of the probabilities with the
-    weights of the loss divided out again. skips=False and context=False leave those parts out.
+    Soft targets: the 4 nearest bins to the mean ab of each 4x4 pixels. Colours are the mean of the probabilities with
+    the weights of the loss divided out again. skips=False and context=False leave those parts out.
     """
 
     multiple = 32

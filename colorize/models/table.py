@@ -1,4 +1,4 @@
-"""What each model costs beside what its document says: `python -m colorize.models`. And what a training step needs."""
+"""What each model costs beside what its document says, `python -m colorize.models`; what a training step needs."""
 import numpy as np
 
 import minicnn as mc
@@ -36,9 +36,10 @@ def layers(model):
 
 
 def counts(model):
-    """The numbers of its parameters: {"trainable", "total"}. A frozen encoder counts as trainable, as documents do."""
+    """Its parameters: {"trainable", "total"}. A frozen encoder counts as trainable, as in the documents."""
     trainable = sum(p.size for p in mc.params(model.parts()))
-    return {"trainable": trainable, "total": trainable + sum(2 * m.mean.size for _, m in walk(model.parts(), bnmoments))}
+    running = sum(2 * m.mean.size for _, m in walk(model.parts(), bnmoments))
+    return {"trainable": trainable, "total": trainable + running}
 
 
 def trace(model, frozen=True):
@@ -65,7 +66,7 @@ def memory(model, batch):
     kept = {id(a): a.nbytes for n in nodes for a in [n.y, *n.kept] if hasattr(a, "nbytes")}
     for p in mc.params(model):
         kept.pop(id(p.value), None)
-    largest = max(4 * int(np.prod(n.shape)) for n in nodes)         # its gradient, and the gradient of that one's input
+    largest = max(4 * int(np.prod(n.shape)) for n in nodes)         # gradients of a few arrays of that size
     return 4 * (4 * trained + frozen) + batch * (sum(kept.values()) + 3 * largest)
 
 
@@ -86,7 +87,7 @@ def fits(model, batch):
     need, free = memory(model, batch), available()
     if free is not None and need > free:
         raise MemoryError(f"training {model.name} with a batch of {batch} at {model.size} pixels needs about "
-                          f"{need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free: use a smaller batch, size or width")
+                          f"{need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free: use a smaller batch or width")
 
 
 # ------------------------------------------------------------------ the table
@@ -105,9 +106,9 @@ def row(model):
     giga = multiply_adds(model) / 1e9
     stated = f"{published:,}" if published else "-"
     stated_macs = f"{published_macs:g}" if published_macs else "-"
-    return (f"{model.name:13}{model.size:>5}{layers(model):>7}{ours['trainable']:>13,}{ours['total']:>13,}{stated:>13}  "
-            f"{verdict:13}{giga:>9.4f}{stated_macs:>10}\n{'':13}{remark}")
+    return (f"{model.name:13}{model.size:>5}{layers(model):>7}{ours['trainable']:>13,}{ours['total']:>13,}"
+            f"{stated:>13}  {verdict:13}{giga:>9.4f}{stated_macs:>10}\n{'':13}{remark}")
 
 
-HEADER = (f"{'model':13}{'size':>5}{'layers':>7}{'trainable':>13}{'total':>13}{'published':>13}  {'it is our':13}{'10^9 MAC':>9}"
-          f"{'published':>10}")
+HEADER = (f"{'model':13}{'size':>5}{'layers':>7}{'trainable':>13}{'total':>13}"
+          f"{'published':>13}  {'it is our':13}{'10^9 MAC':>9}{'published':>10}")

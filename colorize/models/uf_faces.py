@@ -1,7 +1,8 @@
 """Seed 4, the UF report: the mean a*, b* of a face by regression, and two readings of its face colorizer.
 
-`MeanFC`, `MeanCNN` and `Faces` are what the author's code runs; `FacesText` is what the report says. The scales are those of
-8-bit Lab over 255: L / 100, and (ab + 128) / 255, or 2 (ab + 127.5) / 255 - 1 for tanh. The layers begin as PyTorch's do.
+`MeanFC`, `MeanCNN` and `Faces` are what the author's code runs; `FacesText` is what the report says. The scales are
+those of 8-bit Lab over 255: L / 100, and (ab + 128) / 255, or twice that minus 1 for tanh. The layers begin as
+PyTorch's do.
 """
 import math
 

@@ -16,12 +16,16 @@ PREPROCESS = {                              # name: (mean, standard deviation) o
 
 
 def vgg16(width):
-    """The convolutions of VGG16 as a Chain of five levels, each with its pooling."""
+    """The convolutions of VGG16 as a Chain of five levels, each with its pooling.
+
+    Until weights are loaded they keep the scale of their input, which the first one brings from about 100 to 1.
+    """
     levels, cin = [], 3
     for level in LEVELS:
         layers = []
         for cout in scaled(width, *level):
-            layers += [mc.Conv(cin, cout, 3, padding=1, init=mc.kaiming()), mc.relu]
+            gain = 2 ** 0.5 / (100 if cin == 3 else 1)
+            layers += [mc.Conv(cin, cout, 3, padding=1, init=mc.kaiming(gain)), mc.relu]
             cin = cout
         levels.append(mc.Chain(*layers, mc.Pool(2)))
     return mc.Chain(*levels)

@@ -1,7 +1,7 @@
 """Published weights into our models, without the framework that wrote them: `load(path, model)`.
 
-The file is compared with the model before anything changes: names and shapes that do not fit are listed, and nothing is
-half-loaded. Files are not trusted: nothing in them runs, and sizes they state are checked against sizes they have.
+The file is compared with the model before anything changes: names and shapes that do not fit are listed, and nothing
+is half-loaded. Files are not trusted: nothing in them runs, and sizes they state are checked against those they have.
 """
 import os
 from collections import namedtuple
@@ -14,8 +14,8 @@ from . import keras_h5, layouts, tensorbundle, torch_pickle
 __all__ = ["load"]
 
 Source = namedtuple("Source", "what layout ignore preprocess")
-Source.__doc__ = """What a format can hold for a model: its words, the function of layouts.py, beginnings of names that either
-side may lack, and the `preprocess` that a model must have been built with."""
+Source.__doc__ = """What a format can hold for a model: its words, the function of layouts.py, beginnings of names
+that either side may lack, and the `preprocess` that a model must have been built with."""
 
 VGG_TOP, KERAS_TOP = ("classifier.",), ("fc1/", "fc2/", "predictions/")
 VGGS = ("vgg-decoder", "vgg-uv", "vgg-uv-small")
@@ -44,19 +44,21 @@ def load(path, model):
     source = SOURCES.get((kind, model.name))
     if source is None:
         known = ", ".join(sorted(name for k, name in SOURCES if k == kind))
-        raise ValueError(f"{path} is a file of {kind}, from which this reads weights for {known}: not for {model.name}")
+        raise ValueError(f"{path} is a {kind} file, and from those come weights for {known}: not for {model.name}")
     if source.preprocess and model.preprocess not in source.preprocess:
         raise ValueError(f"{source.what} expects its input prepared otherwise than preprocess={model.preprocess!r}: "
                          f"build {model.name} with preprocess={' or '.join(map(repr, source.preprocess))}")
     stored = {"torch": torch_pickle.read, "keras": keras_names, "tensorflow": tensorflow_names}[kind](path)
-    places = [p for p in source.layout(model) if set(p.names) & set(stored) or not p.names[0].startswith(source.ignore)]
+    places = [place for place in source.layout(model)
+              if set(place.names) & set(stored) or not place.names[0].startswith(source.ignore)]
     left = compare(path, stored, places, source.ignore)
     new = [place.convert(*(stored[name].read() for name in place.names)) for place in places]
     for place, array in zip(places, new):
         setattr(place.owner, place.key, like(getattr(place.owner, place.key), array))
     if (kind, model.name) == ("torch", "zhang"):
         model.temperature = 1.0             # the release's network has none
-    return f"{path}: {source.what}, {len(places)} arrays of {model.name}" + (f"; {len(left)} had no place" if left else "")
+    spare = f"; {len(left)} of the file had no place" if left else ""
+    return f"{path}: {source.what}, {len(places)} arrays of {model.name}{spare}"
 
 
 def kind_of(path):
@@ -73,8 +75,8 @@ def kind_of(path):
         return "keras"
     if start[8:] == b"{":
         return "minicnn"
-    raise ValueError(f"{path} is no weight file that this reads: safetensors, PyTorch's .pth, Keras's .h5, or a TensorFlow "
-                     "checkpoint (name its .index file)")
+    raise ValueError(f"{path} is no weight file that this reads: safetensors, PyTorch's .pth, Keras's .h5, or a "
+                     "TensorFlow checkpoint (name its .index file)")
 
 
 def keras_names(path):

@@ -18,7 +18,7 @@ def read(path):
     try:
         import h5py
     except ImportError:
-        raise ImportError(f"reading {path} needs h5py: install it with pip install h5py, or the extra 'train'") from None
+        raise ImportError(f"reading {path} needs h5py: pip install h5py, or install the extra 'train'") from None
     try:
         return _layers(h5py, path, h5py.File(path, "r"))
     except (OSError, KeyError, RuntimeError, TypeError, AttributeError, UnicodeDecodeError) as e:
@@ -27,9 +27,9 @@ def read(path):
 
 def _layers(h5py, path, file):
     root = _inside(h5py, file, "model_weights") if "model_weights" in file else file
-    if "layer_names" not in root.attrs:
-        raise ValueError(f"{path} has no list of layers: it must come from save_weights(...h5) or save(...h5) of Keras 2; "
-                         "Keras 3's .weights.h5 is another format")
+    if "layer_names" not in root.attrs and "layer_names0" not in root.attrs:
+        raise ValueError(f"{path} has no list of layers: it must come from Keras 2's save or save_weights, as .h5 "
+                         "(Keras 3's .weights.h5 is another format)")
     layers = []
     for layer in _names(root, "layer_names"):
         group = _inside(h5py, root, layer)
@@ -41,9 +41,10 @@ def _layers(h5py, path, file):
 
 def _names(group, key):
     """A list of names, which Keras splits into key0, key1 ... where it is long."""
-    parts = [key] if key in group.attrs else [f"{key}{i}" for i in range(len(group.attrs)) if f"{key}{i}" in group.attrs]
     names = []
-    for part in parts:
+    for part in [key] + [f"{key}{i}" for i in range(len(group.attrs))]:
+        if part not in group.attrs:
+            continue
         if math.prod(group.attrs.get_id(part).shape or (0,)) > MOST:
             raise ValueError(f"{group.name} lists more than {MOST} names")
         names += [n.decode("utf-8") if isinstance(n, bytes) else str(n) for n in np.ravel(group.attrs[part])]

@@ -1,7 +1,7 @@
 """Which array of a published file belongs where in our models: one function for each kind of file and model.
 
-Each returns a list of Places. Images are (N, H, W, C) here, so weights are turned: PyTorch has (cout, cin, kh, kw), its
-transposed convolutions (cin, cout, kh, kw); Keras has our order.
+Each returns a list of Places. Images are (N, H, W, C) here, so weights are turned: PyTorch has (cout, cin, kh, kw),
+its transposed convolutions (cin, cout, kh, kw); Keras has our order.
 """
 from collections import namedtuple
 
@@ -37,11 +37,11 @@ def torch_layer(layer, name, image=None):
     """Places of a layer; `image` is the (H, W, C) that a Dense flattens, which PyTorch flattens as C, H, W."""
     if isinstance(layer, BatchNorm):
         return batchnorm(layer, [f"{name}.{k}" for k in ("weight", "bias", "running_mean", "running_var")])
-    w = layer.w.shape
+    w, weight = layer.w.shape, (f"{name}.weight",)
     if isinstance(layer, Dense):
-        place = Place(layer.w, "value", (f"{name}.weight",), (w[::-1],), lambda x: flattened(x, image).T)
+        place = Place(layer.w, "value", weight, (w[::-1],), lambda x: flattened(x, image).T)
     else:
-        place = Place(layer.w, "value", (f"{name}.weight",), ((w[3], w[2], w[0], w[1]),), lambda x: x.transpose(2, 3, 1, 0))
+        place = Place(layer.w, "value", weight, ((w[3], w[2], w[0], w[1]),), lambda x: x.transpose(2, 3, 1, 0))
     bias = [] if layer.b is None else [Place(layer.b, "value", (f"{name}.bias",), (layer.b.shape,), same)]
     return [place] + bias
 
@@ -85,7 +85,7 @@ def dense_of(model):
 def keras_layer(layer, names):
     if isinstance(layer, BatchNorm):
         return batchnorm(layer, names)
-    return [Place(layer.w, "value", names[:1], (layer.w.shape,), same), Place(layer.b, "value", names[1:], (layer.b.shape,), same)]
+    return [Place(p, "value", (name,), (p.shape,), same) for p, name in zip((layer.w, layer.b), names)]
 
 
 def keras_vgg(model):

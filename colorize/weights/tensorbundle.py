@@ -1,7 +1,7 @@
 """TensorFlow checkpoints (TensorBundle): `NAME.index`, a LevelDB table of where each tensor lies, and `NAME.data-*`.
 
-Both are read without TensorFlow. Nothing in them can run; offsets and sizes are checked against the files' real sizes, and
-contents against their checksums.
+Both are read without TensorFlow. Nothing in them can run; offsets and sizes are checked against the files' own,
+and contents against their checksums.
 """
 import os
 import struct

@@ -1,18 +1,19 @@
 """PyTorch's state dicts, without PyTorch: the zip format (1.6 and later) and the older one of several pickles.
 
-A pickle can call any function. This reader knows the few opcodes that a state dict needs and four functions, all of them
-its own; at anything else it stops. Tensors stay in the file until they are asked for.
+A pickle can call any function. This reader knows the few opcodes that a state dict needs and three functions, all of
+them its own; at anything else it stops. Tensors stay in the file until they are asked for.
 """
 import io
 import math
 import pickle
 import struct
 import zipfile
+import zlib
 from collections import OrderedDict, namedtuple
 
 import numpy as np
 
-from .stored import Stored
+from .stored import Stored, check_size
 
 __all__ = ["read"]
 
@@ -24,6 +25,8 @@ DTYPES = {"FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2", "
 Kind = namedtuple("Kind", "name")           # torch.FloatStorage and its like
 Storage = namedtuple("Storage", "key kind count")
 Tensor = namedtuple("Tensor", "storage offset shape strides")
+DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, pickle.UnpicklingError, EOFError, IndexError, KeyError,
+          AttributeError, TypeError, OverflowError, NotImplementedError, UnicodeError, RuntimeError, MemoryError)
 OPCODES = [pickle.PROTO, pickle.STOP, pickle.MARK, pickle.GLOBAL, pickle.REDUCE, pickle.BUILD, pickle.BINPERSID,
            pickle.EMPTY_DICT, pickle.EMPTY_LIST, pickle.EMPTY_TUPLE, pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2,
            pickle.TUPLE3, pickle.SETITEM, pickle.SETITEMS, pickle.APPEND, pickle.APPENDS, pickle.BINUNICODE,
@@ -38,8 +41,7 @@ def read(path):
         zipped = file.read(4) == b"PK\x03\x04"
     try:
         tensors, where = (_zip if zipped else _legacy)(path)
-    except (zipfile.BadZipFile, struct.error, EOFError, IndexError, KeyError, AttributeError, TypeError, OverflowError,
-            NotImplementedError, UnicodeDecodeError, RuntimeError) as e:
+    except DAMAGE as e:
         raise ValueError(f"{path} is not a state dict of PyTorch, or is damaged ({type(e).__name__}: {e})") from None
     return {name: _stored(path, name, tensor, where) for name, tensor in tensors.items()}
 
@@ -47,12 +49,12 @@ def read(path):
 # ------------------------------------------------------------------ the pickle
 
 
-class Refused(pickle.UnpicklingError, ValueError):
+class Refused(ValueError):
     """The pickle wants what no state dict needs."""
 
 
 class Unpickler(pickle._Unpickler):
-    """Python's own unpickler in Python, with fewer opcodes; what it makes are containers, numbers, text and Tensors."""
+    """Python's own unpickler, with fewer opcodes: it makes containers, numbers, text and Tensors."""
 
     def __init__(self, file):
         super().__init__(file)
@@ -82,7 +84,7 @@ class Unpickler(pickle._Unpickler):
     def persistent_load(self, pid):
         what, kind, key, _, count = pid[:5]
         view = pid[5] if len(pid) > 5 else None                     # of the older format, into another storage
-        if what != "storage" or type(kind) is not Kind or type(key) is not str or not _natural(count) or view is not None:
+        if (what, type(kind), type(key), view) != ("storage", Kind, str, None) or not _natural(count):
             raise Refused("the pickle names something that is no storage of numbers")
         return self.storages.setdefault(key, Storage(key, kind.name, count))
 
@@ -138,7 +140,7 @@ def _empty():
 
 def _tensor(storage, offset, shape, strides, *_):
     numbers = [offset, *shape, *strides]
-    if type(storage) is not Storage or len(shape) != len(strides) or len(shape) > 8 or not all(map(_natural, numbers)):
+    if type(storage) is not Storage or not len(shape) == len(strides) <= 8 or not all(map(_natural, numbers)):
         raise Refused("the pickle describes a tensor that cannot be")
     return Tensor(storage, offset, tuple(shape), tuple(strides))
 
