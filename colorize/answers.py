@@ -1,0 +1,117 @@
+"""What can be evaluated, opened by its path: a run, weights of any known kind, or a folder of coloured pictures.
+
+    opened(["runs/nano", "zhang.pth,temperature=0.38", "theirs/,label=DeOldify"])
+
+Behind the path may stand label=, model=, and the model's own options, with commas between.
+"""
+import json
+import os
+
+import minicnn as mc
+from minicnn.files import metadata
+
+from . import models, program
+from .data.photos import find
+from .weights import importers, tensorbundle
+
+__all__ = ["Coloured", "Model", "opened"]
+
+RUN_WEIGHTS = "best.safetensors", "last.safetensors"                        # of a run, the first that is there
+USUAL = {"torch": "zhang", "keras": "colornet", "tensorflow": "jetson"}     # the colorizer of such a file
+
+
+class Model:
+    """The answers of a model."""
+
+    def __init__(self, label, model, about):
+        self.label, self.name, self.options, self.about = label, model.name, model.options, about
+        self.parameters = sum(p.size for p in mc.params(model.parts()))
+        self.fast = model.fused()
+
+    def ab(self, L):
+        """ab (H, W, 2) for L (H, W)."""
+        return self.fast.colorize(L)
+
+
+class Coloured:
+    """Coloured pictures in a folder, found by the photos' names: the whole path in it without its ending, or the
+    file's name alone where that is unique."""
+
+    def __init__(self, label, folder):
+        self.label, self.name, paths = label, None, find(folder)
+        self.about = f"{len(paths)} pictures"
+        self.by_path = {_stem(os.path.relpath(path, folder)): path for path in paths}
+        self.by_name = {}
+        for path in paths:
+            self.by_name.setdefault(os.path.basename(_stem(path)), []).append(path)
+
+    def picture(self, name):
+        """The path of the picture for a photo of that name, or None."""
+        same = self.by_name.get(os.path.basename(_stem(name)), [])
+        return self.by_path.get(_stem(name)) or (same[0] if len(same) == 1 else None)
+
+
+def opened(whats, model=None, given=()):
+    """Answers for the arguments of a command line. `model` and `given` {option: text} are for weights that do not
+    say which model they belong to, and for those that do not name an option themselves."""
+    answers, labels = [], {}
+    for what in whats:
+        path, own = _parts(what)
+        answer = _opened(path, {"model": model, **dict(given)}, own)
+        n = labels[answer.label] = labels.get(answer.label, 0) + 1
+        answer.label += f" {n}" * (n > 1)
+        answers.append(answer)
+    return answers
+
+
+def _parts(what):
+    """(path, {key: text}) of PATH,key=text,..."""
+    if os.path.exists(what):
+        return what, {}
+    path, *pairs = what.split(",")
+    for pair in pairs:
+        if "=" not in pair:
+            raise ValueError(f"there is no {what}, and {pair!r} is no key=value: write PATH,key=value,...")
+    return path, dict(pair.split("=", 1) for pair in pairs)
+
+
+def _opened(path, given, own):
+    file = next((f for f in (os.path.join(path, name) for name in RUN_WEIGHTS) if os.path.isfile(f)), path)
+    label = own.pop("label", None) or " ".join([_short(path), *(f"{k}={v}" for k, v in own.items())])
+    if not os.path.exists(path) and not tensorbundle.prefix_of(path):
+        raise ValueError(f"there is no {path}: name a run, a file of weights, or a folder of coloured pictures")
+    if os.path.isdir(file) and not tensorbundle.prefix_of(file):
+        if os.path.exists(os.path.join(path, "config.json")):
+            raise ValueError(f"the run {path} has no weights yet: let it train until its first checkpoint")
+        if own:
+            raise ValueError(f"{path} is a folder of pictures, which has no {', '.join(own)}: leave that out")
+        return Coloured(label, path)
+    model, said = _built(file, given, own)
+    return Model(label, model, said)
+
+
+def _built(file, given, own):
+    """(model, what was read)."""
+    kind = importers.kind_of(file)
+    notes = metadata(file) if kind == "minicnn" else {}
+    name = own.pop("model", None) or notes.get("model") or given["model"] or USUAL.get(kind)
+    if name is None:
+        raise ValueError(f"{file} does not say which model its weights belong to: add --model, one of "
+                         f"{', '.join(models.names())}")
+    wanted = {key: text for key, text in given.items() if key != "model"}
+    kept = json.loads(notes["options"]) if notes.get("model") == name else {}
+    model = models.build(name, **{**kept, **program.model_options(name, models.options(name), {**wanted, **own})})
+    return model, importers.load(file, model)
+
+
+def _short(path):
+    """A run by its folder's name, a file by its own without the ending."""
+    path = os.path.abspath(path)
+    stem, ending = os.path.splitext(os.path.basename(path))
+    if stem in ("best", "last") and ending:
+        return os.path.basename(os.path.dirname(path)) + f" {stem}" * (stem == "last")
+    return stem if os.path.isfile(path) else os.path.basename(path)
+
+
+def _stem(name):
+    return os.path.splitext(name)[0].replace(os.sep, "/")
