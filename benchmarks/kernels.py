@@ -71,7 +71,7 @@ def of_models(device, peer, batch, budget):
     if peer is not None:
         variants = [(f"eager, {form}", form, None) for form in FORMS]
         if device.kind == "cuda":
-            variants += [(f"{name}, {form}", form, mode) for name, mode in COMPILED.items() for form in FORMS]
+            variants += [(name, FORMS[0], mode) for name, mode in COMPILED.items()]     # it lays memory out itself
         for name, form, mode in variants:
             found["peers"][name] = beside(lambda: fast(given), lambda form=form, mode=mode: peer.forward(
                 model, given, form, mode), peer, lambda step: device.program(step, budget))

@@ -1,4 +1,6 @@
 """The kernels that are launched for the models, and for a fixed grid of other shapes (launches.py records them)."""
+import itertools
+
 import numpy as np
 
 import minicnn as mc
@@ -56,6 +58,7 @@ CONVS = [((1, 1, 16, 16), (1, 33, 47), {}), ((3, 3, 3, 32), (2, 64, 64), {"paddi
          ((3, 1, 20, 40), (1, 31, 17), {"padding": (1, 0)}), ((8, 8, 4, 5), (1, 40, 40), {"stride": 4}),
          ((3, 3, 128, 512), (1, 7, 7), {"padding": 1}), ((3, 3, 6, 11), (1, 30, 30), {"padding": 4, "dilation": 4}),
          ((3, 3, 130, 2), (1, 19, 19), {"padding": "same", "stride": 2}), ((11, 3, 1, 1), (3, 21, 21), {})]
+ACTIVATIONS = [mc.relu, mc.tanh, mc.sigm, mc.leaky_relu]            # those that a convolution computes on its way out
 IMAGES = [(1, 33, 47, 3), (4, 64, 64, 32), (2, 7, 9, 130)]
 POOLS = [{"window": 2}, {"window": 3, "stride": 2, "padding": 1}, {"window": (2, 3)}, {"window": 5, "stride": 1}]
 CLASSES = [2, 10, 54, 313, 1000, 3000]
@@ -65,13 +68,12 @@ OPTIMIZERS = [mc.SGD, mc.Momentum, mc.Nesterov, mc.Adagrad, mc.Rmsprop, mc.Adade
 def of_others(arch):
     """The launches of every operator and optimizer, forward and backward, at shapes that no model here has."""
     with recorded(arch) as launches:
-        for w, (n, h, wide), options in CONVS:
+        for (w, (n, h, wide), options), activation in zip(CONVS, itertools.cycle(ACTIVATIONS)):
             _both(lambda w, x, options=options: mc.conv4(w, x, **options), w, (n, h, wide, w[2]))
             _both(lambda w, x, b, options=options: mc.conv4(w, x, b, **options), w, (n, h, wide, w[2]), (w[3],))
             _both(lambda w, x, options=options: mc.deconv4(w, x, **options), w, (n, h, wide, w[3]))
-            for activation in (mc.relu, mc.tanh, mc.sigm, mc.leaky_relu):
-                conv = mc.Chain(mc.Conv(w[2], w[3], w[:2], **options), activation, mc.BatchNorm(w[3]))
-                mc.fuse(conv)(zeros((n, h, wide, w[2])))
+            conv = mc.Chain(mc.Conv(w[2], w[3], w[:2], **options), activation, mc.BatchNorm(w[3]))
+            mc.fuse(conv)(zeros((n, h, wide, w[2])))
         for shape in IMAGES:
             _of_images(shape)
         for classes in CLASSES:
@@ -91,7 +93,7 @@ def _both(f, *shapes):
 
 def _of_images(shape):
     channels = shape[-1]
-    for activation in (mc.relu, mc.tanh, mc.sigm, mc.leaky_relu, mc.elu, mc.selu, mc.softplus):
+    for activation in (*ACTIVATIONS, mc.elu, mc.selu, mc.softplus):
         _both(activation, shape)
     for activation in (None, "relu", "tanh"):
         moments = mc.bnmoments(channels)

@@ -4,7 +4,7 @@ minicnn's own host code says what is launched (benchmarks/plans.py): the forward
 forward pass of each model, and a fixed grid of other shapes, once for each compute capability, since tile sizes
 depend on it. NVRTC 11.8 makes real machine code of that, as C++14 and, unlike CuPy, without taking host functions for
 device functions. For the oldest and the newest GPU every shape is compiled; for those between, where all of them
-would take minutes more, one of those that differ in channels and padding only.
+would take minutes more, one of those that have the same tiles and differ in channels and windows only.
 """
 import functools
 import re
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "minicnn").rglob("*.cu"))
 ARCHES = 53, 75, 86, 89, 90
 WHOLE = 53, 90                              # every shape
-SIZES = "C", "K", "TOP", "LEFT"             # elsewhere, one of those that differ in these only
+SIZES = set("C K TOP LEFT KH KW SH SW DH DW".split())       # elsewhere, one of those that differ in these only
 
 Case = namedtuple("Case", "file kernel constants")
 
