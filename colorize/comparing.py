@@ -10,7 +10,7 @@ from minicnn.device import current, to
 
 from . import pictures
 from .color import rgb_to_lab
-from .metrics import Metrics, grey, mean_ab
+from .metrics import Metrics, grey, mean_ab, rising
 from .published import AsPublished
 
 __all__ = ["Comparison"]
@@ -70,7 +70,7 @@ class Comparison:
 
     def rank(self, row, numbers, name, picture, truth):
         """Keep the photo if it is among the worst or the best."""
-        value = numbers[self.by] * (-1 if self.by.startswith(("psnr", "ssim", "bin")) else 1)
+        value = -numbers[self.by] if rising(self.by) else numbers[self.by]
         value = math.inf if math.isnan(value) else value
         pair = np.concatenate([pictures.fitted(p, *CELL) for p in (picture, truth)], 1)
         entry = value, self.photos, pair, f"{name}\n{_said(numbers)}"

@@ -20,7 +20,7 @@ from .difference import ciede2000
 from .ssim import ssim, ssim_of_stack
 
 __all__ = ["Metrics", "auc", "bin_accuracy", "colourfulness", "grey", "mean_ab", "mean_of", "pooled_psnr", "psnr",
-           "rebalanced_auc", "table"]
+           "rebalanced_auc", "rising", "table"]
 
 # ------------------------------------------------------------------ what a model has to beat
 
@@ -241,6 +241,15 @@ def table(rows):
     padded = [[cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(line, widths))]
               for line in lines]
     return "\n".join("  ".join(line) for line in padded)
+
+
+def rising(measure):
+    """Is more of a measure better?
+
+    >>> rising("psnr b pooled"), rising("ab mse")
+    (True, False)
+    """
+    return measure.startswith(("psnr", "ssim", "auc", "bin accuracy", "mean colour r2", "colour-this accuracy"))
 
 
 def _short(x):
