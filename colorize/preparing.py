@@ -159,7 +159,7 @@ def rate(settings, total, share):
 
 
 def _inverse(lr, decay):
-    """Keras's decay, which seed 2 used."""
+    """What Keras called decay."""
     return lambda t: lr / (1 + decay * t)
 
 

@@ -15,35 +15,35 @@ WHOLE = {"resize": "squash", "crop": "none", "augment": "none", "keep_grey": Tru
 
 RECIPES = {
     "jetson": Recipe(
-        {"model": "jetson", "size": 256, "epochs": 13, "batch": 32, "optimizer": "adam,eps=1e-7", "lr": 1e-4,
+        {"model": "jetson", "epochs": 13, "batch": 32, "optimizer": "adam,eps=1e-7", "lr": 1e-4,
          "schedule": "constant", "resample": "cv-linear", **WHOLE},
-        {}, "the 1,281,167 photos of ImageNet 2012, about 15 hours", None, []),
+        {"size": 256}, "the 1,281,167 photos of ImageNet 2012, about 15 hours", None, []),
     "colour-this": Recipe(
-        {"model": "vgg-decoder", "size": 224, "epochs": 1000, "batch": 64, "optimizer": "adam", "lr": 1e-3,
+        {"model": "vgg-decoder", "epochs": 1000, "batch": 64, "optimizer": "adam", "lr": 1e-3,
          "schedule": "constant", "resample": "bicubic", **WHOLE},
-        {}, "7,000 photos of Unsplash", "ImageNet's VGG16", ["the optimizer's lr", "no augmentation"]),
+        {"size": 224}, "7,000 photos of Unsplash", "ImageNet's VGG16", ["the optimizer's lr", "no augmentation"]),
     "cs838": Recipe(
-        {"model": "vgg-uv-small", "size": 224, "epochs": 50, "batch": 50, "optimizer": "nesterov,gamma=0.9",
+        {"model": "vgg-uv-small", "epochs": 50, "batch": 50, "optimizer": "nesterov,gamma=0.9",
          "lr": 0.05, "schedule": "inverse=4e-5", "resize": "short-side", "resize_to": 224, "resample": "cv-cubic",
          "crop": "top-left", "augment": "none", "keep_grey": False},
-        {}, "1,500 photos of MIRFLICKR", "ImageNet's VGG16",
+        {"size": 224}, "1,500 photos of MIRFLICKR", "ImageNet's VGG16",
         ["the loss: the report says MSE, the author's code another without a gradient"]),
     "knet": Recipe(
-        {"model": "knet", "size": 128, "epochs": 10, "batch": 32, "optimizer": "adam", "lr": 1e-3,
+        {"model": "knet", "epochs": 10, "batch": 32, "optimizer": "adam", "lr": 1e-3,
          "schedule": "constant", "resize": "short-side", "resize_to": 128, "crop": "centre", "augment": "none",
          "keep_grey": True},
-        {}, "the 100,000 photos of MiniPlaces", None, ["optimizer, lr, batch and epochs, which are not stated"]),
+        {"size": 128}, "the 100,000 photos of MiniPlaces", None, ["optimizer, lr, batch, epochs"]),
     "uf-faces": Recipe(
-        {"model": "faces", "size": 128, "epochs": 500, "batch": 100, "optimizer": "adam", "lr": 1e-3, "l2": 1e-5,
+        {"model": "faces", "epochs": 500, "batch": 100, "optimizer": "adam", "lr": 1e-3, "l2": 1e-5,
          "schedule": "constant", "resize": "squash", "resample": "cv-linear", "crop": "none", "augment": "tenfold",
          "shuffle": "once", "keep_grey": True},
-        {"last": "tanh"}, "600 photos of Georgia Tech faces, ten copies each", None, []),
+        {"size": 128, "last": "tanh"}, "600 photos of Georgia Tech faces, ten copies each", None, []),
     "zhang": Recipe(
-        {"model": "zhang", "size": 176, "steps": 500_000, "batch": 40, "optimizer": "adam,beta2=0.99", "lr": 3e-5,
+        {"model": "zhang", "steps": 500_000, "batch": 40, "optimizer": "adam,beta2=0.99", "lr": 3e-5,
          "l2": 1e-3, "schedule": "steps=0.45,0.9", "resize": "short-side", "resize_to": 256, "resample": "bicubic",
          "crop": "random", "augment": "flip", "keep_grey": True},
-        {"neighbours": 10, "where": "gradient"}, "1.3 million photos of ImageNet", "k-means initialisation",
-        ["the release's solver where it differs from the paper"]),
+        {"size": 176, "neighbours": 10, "where": "gradient"}, "1.3 million photos of ImageNet",
+        "k-means initialisation", ["the release's solver where it differs from the paper"]),
 }
 LENGTHS = "epochs", "steps", "minutes"
 

@@ -29,14 +29,14 @@ def beside(numbers, rows):
 
 
 def digits(x):
-    return f"{x:.2e}" if 0 < abs(x) < 0.01 else f"{x:.4f}" if abs(x) < 10 else f"{x:.2f}"
+    return f"{x:.4g}" if abs(x) < 10 else f"{x:.2f}"
 
 
 def aligned(lines):
-    """Lines of texts as one text, in columns."""
+    """Lines of texts as one text; columns of numbers have a heading and stand to the right."""
     widths = [max(map(len, column)) for column in zip(*lines)]
-    return "\n".join("  ".join(text.rjust(w) if i else text.ljust(w) for i, (text, w) in enumerate(zip(line, widths)))
-                     for line in lines)
+    return "\n".join("  ".join(text.rjust(w) if i and lines[0][i] else text.ljust(w)
+                               for i, (text, w) in enumerate(zip(line, widths))).rstrip() for line in lines)
 
 
 def write_pictures(run, model, photos, cell):

@@ -53,10 +53,12 @@ class Run:
         self.held.write(f"{os.getpid()}\n")
         self.held.flush()
 
-    def release(self):
-        """Let other programs have it."""
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
         os.close(self.metrics)
-        self.held.close()
+        self.held.close()                   # other programs may have it
 
     # -------------------------------------------------------------- beginning
 
@@ -65,9 +67,13 @@ class Run:
         """A new run; the directory must be empty, or not there."""
         check_new(path)
         run = cls(path)
-        check_new(path)                     # another program may have been quicker
         run.config = config
-        run.keep("config.json", config)
+        try:
+            check_new(path)                 # another program may have been quicker
+            run.keep("config.json", config)
+        except BaseException:
+            run.__exit__()
+            raise
         return run
 
     @classmethod
@@ -76,8 +82,8 @@ class Run:
         if not os.path.isfile(os.path.join(path, "config.json")):
             raise ValueError(f"{path} holds no run (config.json is missing): start one with --out {path}")
         run = cls(path)
-        with open(run.file("config.json"), encoding="utf-8") as f:
-            run.config = json.load(f)
+        with open(run.file("config.json"), encoding="utf-8") as file:
+            run.config = json.load(file)
         return run
 
     # -------------------------------------------------------------- checkpoints
@@ -101,6 +107,9 @@ class Run:
         for p in mc.params(model):
             p.opt = None
         mc.load(path, model, opt=opt if state["step"] else None)
+        for p in mc.params(model):
+            if p.opt is not None and p.opt.t == 0:      # it is frozen, and should not appear in the next file
+                p.opt = None
         os.ftruncate(self.metrics, json.loads(notes["metrics"]))
         return state
 

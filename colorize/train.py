@@ -17,12 +17,12 @@ import sys
 import minicnn as mc
 from minicnn.device import current
 
-from . import models, program
+from . import models, preparing, program
 from .bins import Prior
 from .curves import MISSING, missing
 from .models.classifier import Classifier
 from .models.table import available, counts, fits, memory
-from .preparing import Photos, build
+from .preparing import Photos
 from .program import number, share, switch, whole
 from .published import numbers
 from .recipes import LENGTHS, RECIPES, differences
@@ -42,6 +42,7 @@ DEFAULTS = {
 }
 CHANGEABLE = ("epochs", "steps", "minutes", "workers", "device", "checkpoint", "tensorboard")     # with --resume
 SCENE = 64                  # pixels of a scene
+RATE = 3e-3                 # nano's, with Adam
 MARGIN = 1.125              # a photo's short side before a random crop, in sizes
 
 # ------------------------------------------------------------------ flags
@@ -114,14 +115,15 @@ def fresh(given):
         settings.update(dict.fromkeys(LENGTHS))
     settings.update({key: value for key, value in given.items() if key in settings})
     known = models.options(settings["model"])
-    options = {**({"size": settings.pop("size")} if "size" in settings else {}),
-               **{key: value for key, value in (recipe.options if recipe else {}).items() if key in known}}
+    options = {key: value for key, value in (recipe.options if recipe else {}).items() if key in known}
     if settings["data"] == "scenes" and settings["model"] == "nano":
         options.setdefault("size", SCENE)
     asked = {key: given[key] for key in model_flags() if key in given}
     if "activation" in asked and "activation" not in known and "last" in known:
-        asked["last"] = asked.pop("activation")         # seed 4's grid is over the last activation
+        asked["last"] = asked.pop("activation")         # the faces report's grid is over that one
     options = {**known, **program.model_options(settings["model"], known, {**options, **asked})}
+    if settings["lr"] is None and settings["model"] == "nano" and settings["optimizer"] == "adam":
+        settings["lr"] = RATE
     if all(settings[key] is None for key in LENGTHS):
         settings.update({"minutes": 1.0} if settings["data"] == "scenes" else {"epochs": 10})
     if settings["resize_to"] is None and settings["crop"] == "random" and settings["resize"] == "short-side":
@@ -154,54 +156,61 @@ def resumed(given):
 
 def main(argv=None):
     given = vars(flags().parse_args(argv))
-    run = resumed(given) if "resume" in given else None
-    config = run.config if run else fresh(given)
-    settings = config["settings"]
-    if run is None:
-        check_new(config["out"])
+    if "resume" in given:
+        with resumed(given) as run:
+            settings = run.config["settings"]
+            model = prepared({**settings, "init": None} if run.begun else settings, run.config["options"])
+            return session(run, model, None if run.begun else Photos(settings, model))
+    config = fresh(given)
+    check_new(config["out"])                # nothing is written before all else is known to be right
+    model = prepared(config["settings"], config["options"])
+    photos = Photos(config["settings"], model)
+    preparing.optimizer(config["settings"])
+    with Run.create(config["out"], {
+            **config, "command": sys.argv[1:], "began": datetime.datetime.now().isoformat(timespec="seconds"),
+            "device": current(), "versions": program.versions(), "git": program.git_state()}) as run:
+        return session(run, model, photos)
+
+
+def prepared(settings, options):
+    """The model, on its device; the first lines of the plan."""
     if settings["tensorboard"] and missing("tensorboardX"):
         raise ImportError(MISSING["tensorboardX"])
+    preparing.rate(settings, 1, None)
     device = program.use_device(settings["device"])
-    model = build({**settings, "init": None} if run and run.begun else settings, config["options"])
+    model = preparing.build(settings, options)
     fits(model, settings["batch"])
     say("model", f"{model.name}, {_parameters(model)}, {model.size} px")
     say("device", device + (f", {os.cpu_count()} cores" if device == "cpu" else ""))
-    if run is None or not run.begun:
-        say("", "looking at the photos and timing a few steps; where the kernels for this machine are not compiled "
-                "yet, that takes some 20 seconds more, once")
-        run, training = begun(run, config, model)
-    else:
-        training = going_on(run, model)
-    plan(training, config)
+    say("", "looking at photos and timing some steps (on the first run kernels are compiled: about 20 s more)")
+    return model
+
+
+def session(run, model, photos):
+    """The run from its beginning, for which it needs photos, or from its checkpoint, to its end; the exit status."""
+    training = going_on(run, model) if photos is None else begun(run, model, photos)
+    plan(training, run.config)
     stopped = training.train()
     if stopped is not None:
         print(f"stopped at step {training.state['step']}, which is saved; go on with\n"
               f"    python -m {NAME} --resume {run.path}")
         return 128 + stopped
-    finish(training, config)
+    finish(training, run.config)
     return 0
 
 
-def begun(run, config, model):
-    """(run, training) with the first checkpoint made, and a few steps timed."""
-    settings = config["settings"]
-    photos = Photos(settings, model)
+def begun(run, model, photos):
+    """The training at its first checkpoint, after a few steps on trial that are undone."""
     if photos.prior is not None:
         model.rebalance(photos.prior)
-    if run is None:
-        run = Run.create(config["out"], {
-            **config, "command": sys.argv[1:], "began": datetime.datetime.now().isoformat(timespec="seconds"),
-            "device": current(), "versions": program.versions(), "git": program.git_state()})
-    if photos.prior is not None:
         photos.prior.save(run.file("prior.safetensors"))
-    training = Training(run, settings, model, photos)
-    state = {**START, "facts": photos.facts}
-    run.checkpoint(model, state)
+    training = Training(run, run.config["settings"], model, photos)
+    run.checkpoint(model, {**START, "facts": photos.facts})
     step, validation = training.measure()
-    training.begin()                        # undo what measuring did
+    training.begin()
     training.state.update({"every": training.interval(step, validation), "step time": step})
     run.checkpoint(model, training.state)
-    return run, training
+    return training
 
 
 def going_on(run, model):
@@ -239,7 +248,7 @@ def plan(training, config):
                       f"{facts['looked']:,} looked at, {facts['damaged']} cannot be read and {facts['grey']} are "
                       "near grey: those are left out")
     free = available()
-    say("memory", f"{memory(model, data.batchsize) / 1e9:.1f} GB for a step with {data.batchsize} photos"
+    say("memory", f"{memory(model, data.batchsize) / 1e9:.2f} GB for a step with {data.batchsize} photos"
                   + (f", {free / 1e9:.1f} GB are free" if free else ""))
     step = state["step time"]
     say("time", f"{step:.3f} s a step, {clock(step * len(data))} an epoch of {len(data)} steps, "
@@ -270,8 +279,10 @@ def finish(training, config):
         tables.append(beside(known, rows))
     waiting = training.waiting()
     facts = {"steps": f"{state['step']:,}, best at {state['best']['step']:,}", "time": clock(training.seconds()),
-             "waited for data": f"{100 * waiting:.1f}% of the training",
-             "photos skipped": f"{len(training.photos.data.damaged)} damaged, {len(training.photos.data.grey)} grey"}
+             "waited for data": f"{100 * waiting:.1f}% of the training"}
+    if config["settings"]["data"] != "scenes":
+        data = training.photos.data
+        facts["photos skipped"] = f"{len(data.damaged)} damaged, {len(data.grey)} near grey"
     run.keep("result.json", {"step": state["step"], "seconds": training.seconds(), "waiting": waiting,
                              "best": state["best"], "rows": rows, "truth": measured["truth"]})
     made = write_pictures(run, model, validation.first(SAMPLES), cell(model))

@@ -10,6 +10,7 @@ import os
 import signal
 from time import monotonic
 
+import numpy as np
 from tqdm import tqdm
 
 import minicnn as mc
@@ -105,7 +106,7 @@ class Training:
 
     def measure(self):
         """Seconds a step and a validation take. It spoils the weights: call begin() next."""
-        minimize, times = mc.minimize(self.f, (), self.opt), []
+        minimize, times = mc.minimize(self.f, (), optimizer(self.settings, 1e-12)), []
         batches = iter(Steps(self.photos.data, self.settings["seed"], 0, None, lambda step: False))
         while len(times) < 2 or (len(times) < 5 and sum(times) < 3):
             batch = next(batches)
@@ -142,6 +143,10 @@ class Training:
 
     def train(self):
         """Train to the end; the number of the signal that stopped it, or None."""
+        with np.errstate(over="ignore", invalid="ignore"):      # the loss is looked at in each step
+            return self.trained()
+
+    def trained(self):
         steps = Steps(self.photos.data, self.settings["seed"], self.state["step"], self.total, self.ended)
         self.steps, self.began = steps, monotonic()
         self.board = Board(self.run, self.state["step"]) if self.settings["tensorboard"] else None

@@ -16,7 +16,7 @@ def _count(name, n, least):
 def _again(name, it):
     if not hasattr(it, "__iter__"):
         raise TypeError(f"{name} needs something to iterate over, got {type(it).__name__}")
-    if iter(it) is it:
+    if hasattr(it, "__next__"):             # iter(it) would begin a pass
         raise TypeError(f"{name} got a {type(it).__name__}, which can be iterated once only: "
                         "give it minibatches, a list, or an object whose __iter__ starts anew")
     return it

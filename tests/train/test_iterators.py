@@ -82,3 +82,12 @@ def test_a_generator_cannot_be_cycled():
             make(i for i in range(3))
         with pytest.raises(TypeError, match="something to iterate over, got int"):
             make(3)
+
+
+def test_making_an_iterator_begins_no_pass():
+    """So that data can go on in the middle of a training, whatever is around them."""
+    data = mc.minibatch(np.arange(6.0), 2, shuffle=True, seed=1)
+    data.passes = 3
+    around = [mc.cycle(data), mc.ncycle(data, 2), mc.take(mc.cycle(data), 2)]
+    assert data.passes == 3 and len(around) == 3
+    assert len(list(mc.ncycle(data, 2))) == 6 and data.passes == 5

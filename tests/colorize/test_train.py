@@ -1,0 +1,297 @@
+"""python -m colorize.train: what it leaves behind, and one sentence for whatever goes wrong."""
+import errno
+import json
+import os
+import re
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import minicnn as mc
+from colorize import recipes, runs, train, training
+from colorize.models import names
+
+from .runner import TINY, lines, photos, started, status
+
+SHORT = [*TINY, "--steps", "20", "--validate", "10"]
+
+
+def refused(capfd, *argv):
+    """The one sentence on stderr of a command that is refused."""
+    code = status_or_exit(*argv)
+    err = capfd.readouterr().err.splitlines()
+    assert code == 2 and len(err) == 1 and err[0].startswith("colorize.train: "), (code, err)
+    return err[0]
+
+
+def status_or_exit(*argv):
+    try:
+        return status(*argv)
+    except SystemExit as e:
+        return e.code
+
+
+# ------------------------------------------------------------------ a run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs") / "run"
+    assert status(*TINY, "--steps", "150", "--batch", "16", "--val-photos", "32", "--width", "0.3", "--out",
+                  path) == 0
+    return path
+
+
+def test_it_learns(run):
+    result = json.loads((run / "result.json").read_text())
+    rows = result["rows"]
+    assert rows["model"]["loss"] < 0.9 * rows["grey"]["loss"] and rows["model"]["ab rmse"] < rows["grey"]["ab rmse"]
+    assert result["best"]["loss"] == rows["model"]["loss"] and result["step"] == 150
+    assert 0 <= result["waiting"] <= 1
+
+
+def test_what_is_in_the_directory(run):
+    there = {str(p.relative_to(run)) for p in run.rglob("*") if p.is_file()}
+    assert {"config.json", "metrics.jsonl", "last.safetensors", "best.safetensors", "prior.safetensors", "lock",
+            "result.json", "report.html", "samples/step-000000.png", "samples/best.png", "layers/filters.png",
+            "layers/activations.png"} <= there
+    config = json.loads((run / "config.json").read_text())
+    assert config["settings"]["steps"] == 150 and config["options"]["width"] == 0.3
+    assert config["versions"]["numpy"] == np.__version__ and config["device"] == "cpu"
+    training_lines = [line for line in lines(run) if "loss" in line]
+    assert [line["step"] for line in training_lines] == list(range(10, 151, 10))
+    assert training_lines[-1]["epoch"] == round(150 / 128, 4)
+    assert [line["step"] for line in lines(run) if "validation loss" in line][-1] == 150
+
+
+def test_the_report_is_one_file(run):
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") >= 5
+    assert not re.search(r'(src|href)="(?!data:)', page)
+
+
+def test_the_samples_are_the_same_photos(run):
+    """The columns input and truth do not change while the model does."""
+    first, last = (np.asarray(Image.open(str(run / "samples" / name))) for name in ("step-000000.png", "best.png"))
+    third = first.shape[1] // 3
+    assert first.shape == last.shape
+    assert np.array_equal(first[:, :third], last[:, :third]) and np.array_equal(first[:, -third:], last[:, -third:])
+    assert not np.array_equal(first[:, third:2 * third], last[:, third:2 * third])
+    assert np.ptp(first[20:, :third].astype(int), axis=2).max() <= 2, "the input is grey"
+
+
+def test_the_weights_say_what_they_are(run):
+    model, notes = runs.model_of(run)
+    assert model.name == "nano" and model.options["width"] == 0.3
+    assert json.loads(notes["step"]) == json.loads((run / "result.json").read_text())["best"]["step"]
+    with pytest.raises(ValueError, match="does not say which model"):
+        mc.save(str(run / "bare.safetensors"), model)
+        runs.model_of(run / "bare.safetensors")
+
+
+def test_without_matplotlib(tmp_path, capfd, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert status(*SHORT, "--out", tmp_path / "run") == 0
+    assert "without matplotlib there is no loss.png" in capfd.readouterr().out
+    assert not (tmp_path / "run" / "loss.png").exists() and (tmp_path / "run" / "report.html").exists()
+
+
+def test_time_ends_a_run(tmp_path):
+    assert status(*TINY, "--minutes", "0.05", "--out", tmp_path / "run") == 0
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert 3 <= result["seconds"] < 10 and result["step"] > 0
+
+
+# ------------------------------------------------------------------ photos
+
+
+def test_photos_of_all_kinds(tmp_path, capfd):
+    """A damaged one is named and counted, a grey one counted; a small folder makes small batches."""
+    folder = photos(tmp_path / "photos", 9)
+    photos(folder / "grey", 2, chroma=0.0)
+    (folder / "broken.jpg").write_bytes(b"no photo")
+    assert status(*SHORT, "--data", folder, "--val", photos(tmp_path / "val", 3), "--batch", "32", "--out",
+                  tmp_path / "run") == 0
+    said = capfd.readouterr()
+    assert sum("broken.jpg" in line for line in said.err.splitlines()) == 1
+    assert re.search(r"photos +12 in .*, 3 validate; of 12 looked at, 1 cannot be read and 2 are near grey", said.out)
+
+
+def test_a_tenth_is_held_out(tmp_path, capfd):
+    folder = photos(tmp_path / "photos", 30)
+    assert status(*SHORT, "--data", folder, "--out", tmp_path / "run", "--steps", "1") == 0
+    assert "27 in" in capfd.readouterr().out
+
+
+def test_photos_that_cannot_be_used(tmp_path, capfd):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    out = tmp_path / "run"
+    assert "holds no photo" in refused(capfd, *SHORT, "--data", empty, "--out", out)
+    grey = photos(tmp_path / "grey", 6, chroma=0.0)
+    assert "near-grey, so none is left" in refused(capfd, *SHORT, "--data", grey, "--out", out)
+    assert "there is no" in refused(capfd, *SHORT, "--data", tmp_path / "nowhere", "--out", out)
+    assert not out.exists(), "a mistake leaves no directory behind"
+
+
+def test_photos_that_changed_since(tmp_path, capfd):
+    folder = photos(tmp_path / "photos", 12)
+    assert status(*TINY, "--steps", "2", "--data", folder, "--out", tmp_path / "run") == 0
+    photos(folder / "more", 8)
+    assert status("--resume", tmp_path / "run", "--steps", "4") == 0
+    assert "are not those that the run began with" in capfd.readouterr().out
+
+
+# ------------------------------------------------------------------ what goes wrong on the way
+
+
+def test_a_loss_that_is_not_a_number(tmp_path, capfd):
+    out = tmp_path / "run"
+    sentence = refused_quietly(capfd, *TINY, "--batchnorm", "false", "--optimizer", "sgd", "--lr",
+                               "1e30", "--schedule", "constant", "--steps", "50", "--out", out)
+    assert "the loss is not a number at step" in sentence and "smaller --lr" in sentence
+    assert f"the checkpoint of step 0 is kept in {out}" in sentence
+    model, _ = runs.model_of(out)
+    assert all(np.isfinite(mc.value(p)).all() for p in mc.params(model))
+
+
+def refused_quietly(capfd, *argv):
+    """As refused, for a run that had begun: the progress bar stands above the sentence."""
+    assert status(*argv) == 2
+    return capfd.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("what", ["last.safetensors", "metrics.jsonl", "step-000010.png"])
+def test_a_full_disk(tmp_path, capfd, monkeypatch, what):
+    """From step 10 on, writing that file fails; afterwards there is room again, and the run ends as any other."""
+    full, out = [True], tmp_path / "run"
+
+    def no_room(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), what)
+    after, log, write = training.Training.after, runs.Run.log, mc.files.write
+    now = [0]
+
+    def counted(self, loss):
+        now[0] = self.state["step"] + 1
+        after(self, loss)
+    monkeypatch.setattr(training.Training, "after", counted)
+    monkeypatch.setattr(runs.Run, "log", lambda self, **line: no_room() if full[0] and now[0] >= 10 and
+                        what == "metrics.jsonl" else log(self, **line))
+    failing = lambda path, data: no_room() if full[0] and now[0] >= 10 and str(path).endswith(what) else \
+        write(path, data)
+    for module in ("minicnn.files", "colorize.pictures", "colorize.runs"):
+        monkeypatch.setattr(sys.modules[module], "write", failing)
+    flags = [*SHORT, "--checkpoint", "0"]
+    sentence = refused_quietly(capfd, *flags, "--out", out)
+    kept = 9 if what == "last.safetensors" else 10
+    assert sentence == (f"colorize.train: the disk is full ({what}); the checkpoint of step {kept} is kept in {out}: "
+                        f"when there is room, go on with --resume {out}")
+    full[0] = False
+    assert status("--resume", out) == 0
+    assert status(*flags, "--out", tmp_path / "whole") == 0
+    a, b = (runs.model_of(r / "last.safetensors")[0] for r in (out, tmp_path / "whole"))
+    assert all(np.array_equal(mc.value(p), mc.value(q)) for p, q in zip(mc.params(a), mc.params(b)))
+
+
+def test_two_programs_in_one_directory(tmp_path, capfd):
+    out = tmp_path / "run"
+    process = started(*TINY, "--minutes", "5", "--out", out)
+    try:
+        for line in process.stdout:
+            if line.startswith("step"):
+                break
+        sentence = refused(capfd, "--resume", out)
+        assert f"{out} is in use by another program (process {process.pid})" in sentence
+        assert f"{out} holds a run already: go on with it by --resume {out}" in refused(capfd, *SHORT, "--out", out)
+    finally:
+        process.kill()
+        process.communicate()
+    assert status("--resume", out, "--steps", "1") == 0
+
+
+# ------------------------------------------------------------------ flags
+
+
+@pytest.mark.parametrize("argv,text", [
+    (["--model", "jetson", "--bins", "20"], "jetson has no option bins: it has size, width, fit"),
+    (["--width", "wide"], "nano needs width like 1.0, got 'wide'"),
+    (["--skips", "perhaps"], "nano needs skips like True, got 'perhaps'"),
+    (["--model", "jetson", "--loss", "hinge"], "loss must be one of mse, huber, chroma; got 'hinge'"),
+    (["--size", "50"], "size must be a multiple of 32"),
+    (["--optimizer", "lion"], "there is no optimizer 'lion': choose one of sgd"),
+    (["--optimizer", "adam,rho=1"], "adam has no option 'rho': it has beta1, beta2, eps"),
+    (["--schedule", "triangle"], "there is no schedule 'triangle'"),
+    (["--schedule", "steps=a"], "--schedule steps needs numbers, got 'a'"),
+    (["--augment", "rotate"], "expected none, flip, tenfold, or shares"),
+    (["--lr", "-1"], "expected a number above 0"),
+    (["--freeze", "net.nose"], "no weight of nano has a name that begins with 'net.nose': there are"),
+    (["--init", "missing.safetensors"], "missing.safetensors"),
+    (["--unknown"], "unrecognized arguments: --unknown"),
+    (["--resume", "nowhere"], "nowhere holds no run (config.json is missing)"),
+    (["--out", __file__], "is not a folder"),
+    (["--out", os.path.dirname(__file__)], "is not empty"),
+])
+def test_one_sentence(argv, text, capfd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert text in refused(capfd, *argv)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_resume_cannot_change(run, capfd):
+    assert "leave out --lr (only --epochs" in refused(capfd, "--resume", run, "--lr", "1")
+
+
+def test_tensorboard_that_is_missing(capfd, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    assert "--tensorboard needs tensorboardX" in refused(capfd, *SHORT, "--tensorboard", "--out", tmp_path / "run")
+
+
+def test_a_model_that_does_not_fit(capfd, monkeypatch, tmp_path):
+    monkeypatch.setattr("colorize.models.table.available", lambda: 10 ** 4)
+    assert "use a smaller batch or width" in refused(capfd, *SHORT, "--out", tmp_path / "run")
+
+
+def test_activation_is_the_last_one_where_there_is_no_other():
+    assert train.fresh({"model": "faces", "activation": "relu"})["options"]["last"] == "relu"
+    assert train.fresh({"model": "faces-text", "activation": "tanh"})["options"]["last"] == "sigmoid"
+
+
+# ------------------------------------------------------------------ weights from elsewhere
+
+
+def test_init_and_freeze(run, tmp_path):
+    out = tmp_path / "run"
+    assert status(*TINY, "--width", "0.3", "--steps", "3", "--init", run, "--freeze", "net.down", "--out", out) == 0
+    (before, _), (after, _) = runs.model_of(run), runs.model_of(out / "last.safetensors")
+    same = [np.array_equal(mc.value(p), mc.value(q)) for p, q in zip(mc.params(before.net.down),
+                                                                     mc.params(after.net.down))]
+    assert all(same) and len(same) == 10
+    assert not np.array_equal(mc.value(before.net.scores.w), mc.value(after.net.scores.w))
+
+
+# ------------------------------------------------------------------ recipes
+
+
+@pytest.mark.parametrize("name", list(recipes.RECIPES))
+def test_recipes_are_made_of_flags(name):
+    """Each builds its model, and only says what its flags cannot."""
+    config = train.fresh({"recipe": name, "data": "photos", "width": "0.05"})
+    recipe = recipes.RECIPES[name]
+    assert set(recipe.settings) <= set(train.DEFAULTS)
+    assert config["settings"]["model"] in names() and config["options"]["width"] == 0.05
+    said = recipes.differences(name, config["settings"], config["options"], 100)
+    assert said[0].startswith("photos: 100 of") and "width: 0.05, published: 1" in said
+    assert not any(line.startswith(("lr", "batch", "length")) for line in said)
+
+
+def test_a_recipe_says_how_the_run_differs(tmp_path, capfd):
+    folder = photos(tmp_path / "photos", 12)
+    assert status("--recipe", "jetson", "--data", folder, "--size", "32", "--width", "0.1", "--steps", "2", "--lr",
+                  "0.001", "--device", "cpu", "--out", tmp_path / "run") == 0
+    said = capfd.readouterr().out
+    for text in ("size: 32, published: 256", "lr: 0.001, published: 0.0001", "length: 2 steps, published: 13 epochs",
+                 "ImageNet"):
+        assert text in said
+    assert re.search(r"jetson mse +0\.01327 +0\.\d+ +0\.\d+ +0\.\d+", said), "published, ours, grey, mean ab"
