@@ -16,7 +16,8 @@ from examples import shapes
 from .tools import randn
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "minicnn").rglob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "minicnn").rglob("*.md")),
+             *sorted((ROOT / "colorize").rglob("*.md"))]
 
 
 def blocks(path, language):

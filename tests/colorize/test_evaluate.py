@@ -303,6 +303,12 @@ def test_ctrl_c_leaves_nothing_unfinished(truths, run, tmp_path, monkeypatch):
     assert os.listdir(str(tmp_path)) == []
 
 
+def test_the_readme_s_commands_parse():
+    text = (ROOT / "colorize" / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    commands = [line.split()[3:] for line in text.splitlines() if line.startswith("python -m colorize.evaluate")]
+    assert commands and all(evaluate.flags().parse_args(command).photos for command in commands)
+
+
 def test_the_program_by_itself(truths, run, tmp_path):
     command = [sys.executable, "-m", "colorize.evaluate", str(run), "--photos", str(truths), "--size", "32", "--out",
                str(tmp_path / "out"), "--limit", "3", "--device", "cpu"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from colorize import heat, program, tune
+from colorize import heat, program, train, tune
 from colorize.trials import name_of
 
 from ..tools import need
@@ -69,6 +69,16 @@ def test_lists_and_ranges():
     assert [tune.at(varied["width"], u) for u in (0, 0.5, 1)] == ["-1", "1", "3"]
     assert [tune.at(varied["epochs"], u) for u in (0, 0.5, 1)] == ["1", "10", "100"]
     assert [tune.at(varied["last"], u) for u in (0, 0.49, 0.5, 1)] == ["relu", "relu", "tanh", "tanh"]
+
+
+def test_the_readme_s_commands_parse():
+    text = (Path(tune.__file__).parent / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    commands = [shlex.split(line)[3:] for line in text.splitlines() if line.startswith("python -m colorize.tune")]
+    assert [command[0] for command in commands] == ["grid", "hyperband"]
+    for command in commands:
+        cut = command.index("--")
+        assert tune.asked(tune.flags().parse_args(command[:cut]), command[cut + 1:])
+        assert train.flags().parse_args(command[cut + 1:])
 
 
 def test_draws_repeat_and_cover_the_range():
