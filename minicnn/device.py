@@ -162,14 +162,16 @@ def cpucopy(x):
     return _moved(x, "cpu")
 
 
-_pools = weakref.WeakSet()                  # beside CuPy's default pool
+_pools = weakref.WeakSet()
 
 
-def private_pool():
-    """A new pool of GPU memory, for who must know that nobody else gets it; `memory` counts it."""
-    pool = cupy().cuda.MemoryPool()
-    _pools.add(pool)
-    return pool
+class Pool:
+    """GPU memory for one owner, beside CuPy's default pool; `memory` counts it."""
+
+    def __init__(self):
+        self.pool = cupy().cuda.MemoryPool()            # which takes no weak reference itself
+        self.malloc = _explaining(cupy(), self.pool.malloc)
+        _pools.add(self)
 
 
 def memory():
@@ -182,7 +184,8 @@ def memory():
         import resource
         return {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
     with cupy().cuda.Device(int(current()[5:])):
-        pools, (free, total) = [cupy().get_default_memory_pool(), *_pools], cupy().cuda.runtime.memGetInfo()
+        pools = [cupy().get_default_memory_pool(), *(p.pool for p in _pools)]
+        free, total = cupy().cuda.runtime.memGetInfo()
         return {"used": sum(p.used_bytes() for p in pools), "held": sum(p.total_bytes() for p in pools),
                 "free": free, "total": total}
 

@@ -5,7 +5,7 @@ shape of the arguments; it owns the memory of everything inside it.
 """
 from collections import OrderedDict
 
-from .device import cupy, on_gpu, private_pool
+from .device import Pool, cupy, on_gpu
 
 __all__ = []
 MOST = 4                                    # graphs that are kept; each holds the memory of a forward pass
@@ -50,7 +50,7 @@ def record(f, args):
     cuda = cupy().cuda
     if not hasattr(cuda.Stream, "begin_capture"):
         return None
-    pool, stream = private_pool(), cuda.Stream(non_blocking=True)
+    pool, stream = Pool(), cuda.Stream(non_blocking=True)
     cuda.get_current_stream().synchronize()             # the arguments are ready
     with stream, cuda.using_allocator(pool.malloc):
         inputs = [a.copy() for a in args]

@@ -38,6 +38,8 @@ class Stream(fake_cupy.Stream):
 
 
 class Pool:
+    __slots__ = ()                          # no weak references, as CuPy's
+
     def malloc(self, size):
         raise AssertionError("the fake's arrays are NumPy's")
 
