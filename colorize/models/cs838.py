@@ -90,7 +90,8 @@ class VggUVSmall(VggUV):
         lecun = mc.kaiming(1.0)
         return [mc.Dropout(self.dropout), mc.Dense(features, units, init=lecun), LeakyRelu(0.3),
                 mc.Dropout(self.dropout), mc.Dense(units, units, init=lecun), LeakyRelu(0.3),
-                mc.Dropout(self.dropout), mc.BatchNorm(units, momentum=0.01, eps=1e-3), mc.Dense(units, outputs, init=lecun)]
+                mc.Dropout(self.dropout), mc.BatchNorm(units, momentum=0.01, eps=1e-3),
+                mc.Dense(units, outputs, init=lecun)]
 
 
 class LeakyRelu:

@@ -48,7 +48,7 @@ def load(path, model):
     if source.preprocess and model.preprocess not in source.preprocess:
         raise ValueError(f"{source.what} expects its input prepared otherwise than preprocess={model.preprocess!r}: "
                          f"build {model.name} with preprocess={' or '.join(map(repr, source.preprocess))}")
-    stored = {"torch": torch_pickle.read, "keras": keras_names, "tensorflow": tensorflow_names}[kind](path)
+    stored = {"torch": torch_pickle.read, "keras": keras_h5.read, "tensorflow": tensorflow_names}[kind](path)
     places = [place for place in source.layout(model)
               if set(place.names) & set(stored) or not place.names[0].startswith(source.ignore)]
     left = compare(path, stored, places, source.ignore)
@@ -77,16 +77,6 @@ def kind_of(path):
         return "minicnn"
     raise ValueError(f"{path} is no weight file that this reads: safetensors, PyTorch's .pth, Keras's .h5, or a "
                      "TensorFlow checkpoint (name its .index file)")
-
-
-def keras_names(path):
-    """{"layer/number": Stored}; batchnorms, whose names count on through a session, by their order."""
-    stored, norms = {}, 0
-    for layer, weights in keras_h5.read(path):
-        norms += len(weights) == 4
-        name = f"batchnorm {norms}" if len(weights) == 4 else layer
-        stored.update({f"{name}/{i}": w for i, w in enumerate(weights)})
-    return stored
 
 
 def tensorflow_names(path):

@@ -1,71 +1,79 @@
-"""Weights that Keras (before version 3) wrote as .h5, read with h5py."""
-import math
+"""Weights that Keras (before version 3) wrote as .h5, read with h5py.
 
-import numpy as np
+The lists of names that Keras keeps in attributes are left alone: their lengths vary, and damage there can keep the HDF5
+library busy for ever. The names of groups and arrays say the same.
+"""
+import math
+import re
 
 from .stored import Stored
 
 __all__ = ["read"]
 
-MOST = 100_000                              # names of layers or weights in one list
+MOST = 10_000                               # groups and arrays; deeper than DEEPEST nothing is looked for
+DEEPEST = 5
+DAMAGE = OSError, KeyError, RuntimeError, TypeError, AttributeError, UnicodeError, OverflowError, MemoryError
+KINDS = [("kernel", r"kernel|.*_W(_\d+)?"), ("bias", r"bias|.*_b(_\d+)?"), ("gamma", "gamma|.*_gamma(_.*)?"),
+         ("beta", "beta|.*_beta(_.*)?"), ("moving_mean", "moving_mean|.*_running_mean(_.*)?"),
+         ("moving_variance", "moving_variance|.*_running_std(_.*)?")]       # Keras 2, and Keras 1
 
 
 def read(path):
-    """[(layer, [Stored of each of its weights])] in the order of the model's layers; those without weights left out.
+    """{"layer/kind": Stored}; kind is kernel, bias, gamma, beta, moving_mean or moving_variance.
 
-    The file stays open as long as a Stored of it lives.
+    The layers with a gamma, whose names count on through a session, are called "batchnorm 1" and so on, in their
+    order. The file stays open as long as a Stored of it lives.
     """
     try:
         import h5py
     except ImportError:
         raise ImportError(f"reading {path} needs h5py: pip install h5py, or install the extra 'train'") from None
     try:
-        return _layers(h5py, path, h5py.File(path, "r"))
-    except (OSError, KeyError, RuntimeError, TypeError, AttributeError, UnicodeDecodeError) as e:
+        return _named(_layers(h5py, path, h5py.File(path, "r")))
+    except DAMAGE as e:
         raise ValueError(f"{path} is not a weight file of Keras, or is damaged ({type(e).__name__}: {e})") from None
 
 
 def _layers(h5py, path, file):
-    root = _inside(h5py, file, "model_weights") if "model_weights" in file else file
-    if "layer_names" not in root.attrs and "layer_names0" not in root.attrs:
-        raise ValueError(f"{path} has no list of layers: it must come from Keras 2's save or save_weights, as .h5 "
-                         "(Keras 3's .weights.h5 is another format)")
-    layers = []
-    for layer in _names(root, "layer_names"):
-        group = _inside(h5py, root, layer)
-        weights = [_stored(h5py, path, group, name) for name in _names(group, "weight_names")]
-        if weights:
-            layers.append((layer, weights))
+    """{layer: {kind: Stored}}"""
+    if "layers" in file or "_layer_checkpoint_dependencies" in file:
+        raise ValueError(f"{path} was written by Keras 3, in another format: save it as .h5 with Keras 2")
+    root, left, layers = file["model_weights"] if "model_weights" in file else file, [MOST], {}
+    for layer in root:
+        found = {_kind(name): x for name, x in _arrays(h5py, path, root, layer, DEEPEST, left)}
+        if found:
+            layers[layer] = found
     return layers
 
 
-def _names(group, key):
-    """A list of names, which Keras splits into key0, key1 ... where it is long."""
-    names = []
-    for part in [key] + [f"{key}{i}" for i in range(len(group.attrs))]:
-        if part not in group.attrs:
-            continue
-        if math.prod(group.attrs.get_id(part).shape or (0,)) > MOST:
-            raise ValueError(f"{group.name} lists more than {MOST} names")
-        names += [n.decode("utf-8") if isinstance(n, bytes) else str(n) for n in np.ravel(group.attrs[part])]
-    return names
+def _arrays(h5py, path, group, name, depth, left):
+    """(last part of its name, Stored) of the arrays at that place; only what lies in this file."""
+    left[0] -= 1
+    if left[0] < 0:
+        raise ValueError(f"{path} holds more than {MOST} groups and arrays, or a circle of them")
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        raise ValueError(f"{name} in {path} is a link to elsewhere, which is not followed")
+    x = group[name]
+    if isinstance(x, h5py.Group):
+        for inner in x if depth else ():
+            yield from _arrays(h5py, path, x, inner, depth - 1, left)
+    elif isinstance(x, h5py.Dataset):
+        chunk = math.prod(x.chunks or (0,))
+        if x.external or x.is_virtual or chunk > max(2 * x.size, 1 << 20):
+            raise ValueError(f"{name} in {path} lies in another file, or is stored in a way that Keras does not use")
+        yield name, Stored(x.shape, x.dtype, lambda: x[()])
 
 
-def _inside(h5py, group, name):
-    """What lies there, if it lies in this file: links to other files are refused."""
-    for part in name.split("/"):
-        if part:
-            if not isinstance(group, h5py.Group) or not isinstance(group.get(part, getlink=True), h5py.HardLink):
-                raise ValueError(f"{name} in {group.name} is a link, or is not there")
-            group = group[part]
-    return group
+def _kind(name):
+    """kernel of "kernel:0" or "block1_conv1_W_1:0"; the name itself where it is none of Keras's."""
+    stem = name.partition(":")[0]
+    return next((kind for kind, pattern in KINDS if re.fullmatch(pattern, stem)), name)
 
 
-def _stored(h5py, path, group, name):
-    data = _inside(h5py, group, name)
-    if not isinstance(data, h5py.Dataset):
-        raise ValueError(f"{name} in {path} is no array")
-    chunk = math.prod(data.chunks or (0,))
-    if data.external or data.is_virtual or chunk > max(2 * data.size, 1 << 20):
-        raise ValueError(f"{name} in {path} lies in another file, or is stored in a way that Keras does not use")
-    return Stored(data.shape, data.dtype, lambda: data[()])
+def _named(layers):
+    def number(name):
+        return int(re.search(r"\d{0,9}$", name).group() or 0)
+
+    norms = sorted((name for name in layers if "gamma" in layers[name]), key=number)
+    called = {name: f"batchnorm {i}" for i, name in enumerate(norms, 1)}
+    return {f"{called.get(layer, layer)}/{kind}": x for layer, kinds in layers.items() for kind, x in kinds.items()}

@@ -82,9 +82,12 @@ def dense_of(model):
 # ------------------------------------------------------------------ Keras and TensorFlow
 
 
-def keras_layer(layer, names):
-    if isinstance(layer, BatchNorm):
-        return batchnorm(layer, names)
+KERAS_NORM = ("gamma", "beta", "moving_mean", "moving_variance")
+
+
+def keras_layer(layer, name):
+    """Places of a Conv, Deconv or Dense of this name."""
+    names = f"{name}/kernel", f"{name}/bias"
     return [Place(p, "value", (name,), (p.shape,), same) for p, name in zip((layer.w, layer.b), names)]
 
 
@@ -93,9 +96,9 @@ def keras_vgg(model):
     places = []
     for i, level in enumerate(model.net[0].layers, 1):
         for j, layer in enumerate([x for x in level.layers if isinstance(x, Conv)], 1):
-            places += keras_layer(layer, (f"block{i}_conv{j}/0", f"block{i}_conv{j}/1"))
+            places += keras_layer(layer, f"block{i}_conv{j}")
     for i, layer in enumerate(dense_of(model), 1):
-        places += keras_layer(layer, (f"fc{i}/0", f"fc{i}/1"))
+        places += keras_layer(layer, f"fc{i}")
     return places
 
 
@@ -107,11 +110,11 @@ def keras_colornet(model):
         for layer in block.layers:
             if isinstance(layer, Conv):
                 convs += 1
-                places += keras_layer(layer, (f"conv{i}_{convs}/0", f"conv{i}_{convs}/1"))
+                places += keras_layer(layer, f"conv{i}_{convs}")
             elif isinstance(layer, BatchNorm):
                 norms += 1
-                places += keras_layer(layer, tuple(f"batchnorm {norms}/{k}" for k in range(4)))
-    return places + keras_layer(model.net.layers[-1], ("pred/0", "pred/1"))
+                places += batchnorm(layer, [f"batchnorm {norms}/{k}" for k in KERAS_NORM])
+    return places + keras_layer(model.net.layers[-1], "pred")
 
 
 def jetson_tensorflow(model):
@@ -121,8 +124,7 @@ def jetson_tensorflow(model):
         for i, block in enumerate(getattr(model.net, part)):
             layer, *rest = block.layers
             at = f"{part}/layer_list/"
-            places += keras_layer(layer, (f"{at}{3 * i}/kernel", f"{at}{3 * i}/bias"))
+            places += keras_layer(layer, f"{at}{3 * i}")
             for bn in rest[:-1]:
-                names = [f"{at}{3 * i + 1}/{k}" for k in ("gamma", "beta", "moving_mean", "moving_variance")]
-                places += batchnorm(bn, names)
+                places += batchnorm(bn, [f"{at}{3 * i + 1}/{k}" for k in KERAS_NORM])
     return places

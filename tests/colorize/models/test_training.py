@@ -22,7 +22,7 @@ SMALL = {           # width, learning rate, steps, seed and options with which 8
 }
 WHOLE = {           # the same at full width: learning rate, steps, seed
     "jetson": (1e-2, 300, 1), "colornet": (1e-3, 60, 1), "zhang": (5e-4, 60, 1), "knet": (2e-4, 60, 1),
-    "vgg-decoder": (1e-3, 60, 1), "vgg-uv": (1e-4, 30, 1), "vgg-uv-small": (1e-3, 100, 1), "mean-fc": (1e-4, 30, 1),
+    "vgg-decoder": (1e-3, 160, 1), "vgg-uv": (1e-4, 30, 1), "vgg-uv-small": (1e-3, 100, 1), "mean-fc": (1e-4, 30, 1),
     "mean-cnn1": (1e-2, 160, 2), "mean-cnn2": (1e-3, 60, 1), "mean-cnn3": (5e-4, 60, 1), "faces": (1e-3, 140, 1),
     "faces-text": (1e-3, 100, 1), "nano": (1e-3, 100, 1),
 }
