@@ -2,6 +2,7 @@
 import numpy as np
 
 import minicnn as mc
+from minicnn.device import xp
 
 from ..bins import Bins, gamut, grid18
 from .base import Colorizer, choice
@@ -36,7 +37,7 @@ class Classifier(Colorizer):
         weights = {"zhang": lambda: prior.zhang(lambda_, sigma), "minus log": prior.minus_log,
                    "none": lambda: np.ones(self.bins.q)}[self.scheme]()
         for p, new in ((self.class_weights, weights), (self.bin_means, prior.means)):
-            p.value = mc.param(new).value
+            p.value = xp(p.value).asarray(np.asarray(new, "float32"))
 
     def ab(self, y, L):
         self.bins.means = mc.value(self.bin_means)

@@ -1,7 +1,7 @@
 """Weights that Keras (before version 3) wrote as .h5, read with h5py.
 
-The lists of names that Keras keeps in attributes are left alone: their lengths vary, and damage there can keep the HDF5
-library busy for ever. The names of groups and arrays say the same.
+The lists of names that Keras keeps in attributes are left alone: their lengths vary, and damage there can keep the
+HDF5 library busy for ever. The names of groups and arrays say the same.
 """
 import math
 import re

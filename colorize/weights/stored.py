@@ -1,5 +1,6 @@
 """An array in a file that has not been read yet."""
 import math
+import struct
 
 import numpy as np
 
@@ -9,8 +10,16 @@ __all__ = ["Stored", "check_size"]
 class Stored:
     """`shape` and `dtype` as the file states them (dtype None: no numbers that we know); `read()` gives the array."""
 
-    def __init__(self, shape, dtype, read):
-        self.shape, self.dtype, self.read = tuple(shape), dtype, read
+    def __init__(self, shape, dtype, get):
+        self.shape, self.dtype, self.get = tuple(shape), dtype, get
+
+    def read(self):
+        try:
+            return self.get()
+        except FileNotFoundError:
+            raise
+        except (OSError, KeyError, RuntimeError, TypeError, OverflowError, MemoryError, struct.error) as e:
+            raise ValueError(f"an array of shape {self.shape} cannot be read: the file is damaged ({e})") from None
 
     @property
     def floating(self):

@@ -26,7 +26,8 @@ Kind = namedtuple("Kind", "name")           # torch.FloatStorage and its like
 Storage = namedtuple("Storage", "key kind count")
 Tensor = namedtuple("Tensor", "storage offset shape strides")
 DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, pickle.UnpicklingError, EOFError, IndexError, KeyError,
-          AttributeError, TypeError, OverflowError, NotImplementedError, UnicodeError, RuntimeError, MemoryError)
+          AttributeError, TypeError, OSError, OverflowError, NotImplementedError, UnicodeError, RuntimeError,
+          MemoryError)
 OPCODES = [pickle.PROTO, pickle.STOP, pickle.MARK, pickle.GLOBAL, pickle.REDUCE, pickle.BUILD, pickle.BINPERSID,
            pickle.EMPTY_DICT, pickle.EMPTY_LIST, pickle.EMPTY_TUPLE, pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2,
            pickle.TUPLE3, pickle.SETITEM, pickle.SETITEMS, pickle.APPEND, pickle.APPENDS, pickle.BINUNICODE,
@@ -170,7 +171,7 @@ def _state_dict(x):
 
 
 def _zip(path):
-    """({name: Tensor}, where): where(storage) is (offset in the file, bytes) of its numbers."""
+    """({name: Tensor}, where): where(storage) is (offset in the file, bytes, CRC or 0) of its numbers."""
     with zipfile.ZipFile(path) as z:
         entries = {e.filename: e for e in z.infolist()}
         found = [name for name in entries if name.count("/") == 1 and name.endswith("/data.pkl")]
@@ -190,7 +191,7 @@ def _zip(path):
             head = struct.unpack("<4s22xHH", file.read(30))
         if head[0] != b"PK\x03\x04":
             raise ValueError(f"{path} is damaged: the storage {storage.key!r} is not where it should be")
-        return entry.header_offset + 30 + head[1] + head[2], entry.file_size
+        return entry.header_offset + 30 + head[1] + head[2], entry.file_size, entry.CRC
     return tensors, where
 
 
@@ -215,7 +216,7 @@ def _legacy(path):
     for key in _list(keys):
         storage = main.storages[key]
         size = storage.count * np.dtype(DTYPES[storage.kind] or "<u2").itemsize
-        places[key] = at + 8, size
+        places[key] = at + 8, size, 0                               # this format has no checksums
         at += 8 + size
 
     def where(storage):
@@ -231,7 +232,7 @@ def _stored(path, name, tensor, where):
     dtype = np.dtype(dtype)
 
     def get():
-        at, size = where(storage)
+        at, size, crc = where(storage)
         check_size(f"the storage of {name}", (storage.count,), dtype.itemsize, size)
         last = tensor.offset + sum((n - 1) * s for n, s in zip(tensor.shape, tensor.strides))
         if math.prod(tensor.shape) and last >= storage.count:
@@ -240,7 +241,10 @@ def _stored(path, name, tensor, where):
             if at + size > file.seek(0, io.SEEK_END):
                 raise ValueError(f"{path} is cut short: {name} is not all there")
             file.seek(at)
-            numbers = np.frombuffer(file.read(size), dtype)[tensor.offset:]
+            data = file.read(size)
+        if crc and zlib.crc32(data) != crc:
+            raise ValueError(f"{name} in {path} is damaged: its checksum does not fit")
+        numbers = np.frombuffer(data, dtype)[tensor.offset:]
         strides = [s * dtype.itemsize for s in tensor.strides]
         return np.lib.stride_tricks.as_strided(numbers, tensor.shape, strides).copy()
     return Stored(tensor.shape, dtype, get)

@@ -306,6 +306,10 @@ def test_damage_anywhere_is_one_sentence(tmp_path, zipped):
         for data in (bytes(changed), whole[:i]):
             path.write_bytes(data)
             try:
-                assert all(s.read().size <= 10 ** 6 for s in torch_pickle.read(path).values() if s.dtype is not None)
-            except (ValueError, FileNotFoundError) as e:
-                assert len(str(e)) < 400
+                found = [s.read() for s in torch_pickle.read(path).values() if s.dtype is not None]
+            except ValueError as e:
+                assert len(str(e)) < 600
+            else:
+                assert all(x.size <= 24 for x in found)
+                if zipped and found and found[0].shape == (2, 3) and found[0].dtype == "float32":
+                    assert sorted(found[0].ravel()) == [0, 1, 2, 3, 4, 5]           # this format has checksums
