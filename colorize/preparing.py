@@ -21,7 +21,7 @@ from .weights import importers
 
 __all__ = ["Photos", "build", "frozen", "optimizer", "rate"]
 
-SURVEYED = 2000             # training photos that the mean colour and the prior are counted on
+SURVEYED = {"scenes": 512, "pack": 2000, "photos": 2000}     # pictures that mean colour and prior are counted on
 REPORTED = 5                # damaged photos that are named; the rest are counted
 PARTS = 10_000              # of a run whose number of steps is not known, for schedules
 
@@ -90,7 +90,7 @@ class Photos:
         """Count the colours of some photos."""
         batches = self.open(training, shuffle=True)
         self.prior = Prior(model.bins) if isinstance(model, Classifier) else None
-        mean, looked = survey(batches, SURVEYED, self.prior)
+        mean, looked = survey(batches, SURVEYED[program.kind_of(training)], self.prior)
         self.facts = {"mean": mean.tolist(), "looked": looked, "damaged": len(batches.damaged),
                       "grey": len(batches.grey), "names": self.names()}
 

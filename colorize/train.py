@@ -189,6 +189,12 @@ def prepared(settings, options):
 def session(run, model, photos):
     """The run from its beginning, for which it needs photos, or from its checkpoint, to its end; the exit status."""
     training = going_on(run, model) if photos is None else begun(run, model, photos)
+    training.begin()
+    if training.state["every"] is None:
+        step, validation = training.measure()
+        training.begin()                    # undo what measuring did
+        training.state.update({"every": training.interval(step, validation), "step time": step})
+        run.checkpoint(model, training.state)
     plan(training, run.config)
     stopped = training.train()
     if stopped is not None:
@@ -200,16 +206,12 @@ def session(run, model, photos):
 
 
 def begun(run, model, photos):
-    """The training at its first checkpoint, after a few steps on trial that are undone."""
+    """The training with its first checkpoint made."""
     if photos.prior is not None:
         model.rebalance(photos.prior)
         photos.prior.save(run.file("prior.safetensors"))
     training = Training(run, run.config["settings"], model, photos)
     run.checkpoint(model, {**START, "facts": photos.facts})
-    step, validation = training.measure()
-    training.begin()
-    training.state.update({"every": training.interval(step, validation), "step time": step})
-    run.checkpoint(model, training.state)
     return training
 
 
@@ -220,9 +222,7 @@ def going_on(run, model):
     photos = Photos(settings, model, state["facts"], prior)
     if photos.names() != state["facts"]["names"]:
         say("note", f"the photos of {settings['data']} are not those that the run began with")
-    training = Training(run, settings, model, photos)
-    training.begin()
-    return training
+    return Training(run, settings, model, photos)
 
 
 # ------------------------------------------------------------------ what is printed

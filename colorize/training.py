@@ -25,6 +25,7 @@ __all__ = ["START", "Training"]
 
 LOG = 10                    # steps whose mean loss is one line of metrics.jsonl
 SAMPLES = 8                 # photos in samples/*.png
+RARER = 1.5                 # a picture of them at so many times the step of the one before
 MEASURED = 32               # validation photos whose measures are taken on the way
 SHARE = 0.04                # of the time that validation may take
 VALIDATIONS = 40            # about so many in a run, but one in LONGEST seconds
@@ -86,6 +87,7 @@ class Training:
         self.total = min((n for n in (epochs, settings["steps"]) if n is not None), default=None)
         self.limit = math.inf if settings["minutes"] is None else 60 * settings["minutes"]
         self.state, self.began, self.interrupts, self.board = dict(START), monotonic(), None, None
+        self.finished = None
         self.opt = optimizer(settings, rate(settings, self.total, lambda: min(1, self.seconds() / self.limit)))
         self.saved = self.drawn = monotonic()
         self.f = model.loss if current() == "cpu" else self.from_photos
@@ -96,7 +98,7 @@ class Training:
 
     def seconds(self):
         """Time spent in the loop, in this and earlier sessions."""
-        return self.state["seconds"] + monotonic() - self.began
+        return self.state["seconds"] + (self.finished or monotonic()) - self.began
 
     # -------------------------------------------------------------- before
 
@@ -154,10 +156,11 @@ class Training:
             with Interrupts() as self.interrupts:
                 if self.state["step"] == 0 and self.state["validated"] is None:
                     self.validate()
+                    self.picture()
                 for loss in mc.progress(mc.minimize(self.f, steps, self.opt), self.message):
                     self.after(float(loss))
-                if self.interrupts.signal is None and self.state["validated"] != self.state["step"]:
-                    self.validate()
+                if self.interrupts.signal is None:
+                    self.complete()
                 self.save()
         except FloatingPointError:
             raise FloatingPointError(f"the loss is not a number at step {self.state['step']}: try a smaller --lr, or "
@@ -165,6 +168,7 @@ class Training:
         except OSError as e:
             raise self.failed(e) from None
         finally:
+            self.finished = monotonic()
             if self.board is not None:
                 self.board.close()
         return self.interrupts.signal
@@ -182,8 +186,17 @@ class Training:
             state["sum"], state["count"] = 0.0, 0
         if state["step"] % state["every"] == 0 and state["step"] != self.total:
             self.validate()
+        if state["step"] % LOG == 0 and state["step"] >= max(2 * LOG, RARER * (state["pictured"] or 0)):
+            self.picture()
         if monotonic() - self.saved > self.settings["checkpoint"]:
             self.save()
+
+    def complete(self):
+        """The last validation and picture, unless they are there."""
+        if self.state["validated"] != self.state["step"]:
+            self.validate()
+        if self.state["pictured"] != self.state["step"]:
+            self.picture()
 
     def log(self, **numbers):
         step = self.state["step"]
@@ -206,7 +219,7 @@ class Training:
     # -------------------------------------------------------------- on the way
 
     def validate(self):
-        """Loss and measures on the validation photos, the best weights, a picture now and then."""
+        """Loss and measures on the validation photos; the best weights are kept."""
         start, state, validation = monotonic(), self.state, self.photos.validation
         loss = validation.loss(self.model)
         rows = validation.measures(self.model, MEASURED)
@@ -219,8 +232,6 @@ class Training:
         if math.isfinite(loss) and (state["best"] is None or loss < state["best"]["loss"]):
             state["best"] = {"step": state["step"], "loss": loss}
             save_model(self.run.file("best.safetensors"), self.model, step=state["step"], loss=loss)
-        if state["pictured"] is None or state["step"] >= 1.25 * state["pictured"]:
-            self.picture()
         if monotonic() - self.drawn > DRAWN:
             self.draw()
         state["validated"] = state["step"]
@@ -233,12 +244,14 @@ class Training:
 
     def picture(self):
         """samples/step-*.png of the first validation photos."""
+        start = monotonic()
         rows = pictures.strips(self.model, self.photos.validation.first(SAMPLES))
         picture = pictures.grid(rows, header=pictures.STRIP, cell=cell(self.model))
         pictures.save(self.run.file("samples", f"step-{self.state['step']:06}.png"), picture)
         if self.board is not None:
             self.board.picture(self.state["step"], picture)
         self.state["pictured"] = self.state["step"]
+        self.state["busy"] += monotonic() - start
 
     def draw(self):
         draw(self.run.path, self.state["baselines"])

@@ -13,6 +13,7 @@ import minicnn as mc
 from colorize import recipes, runs, train, training
 from colorize.models import names
 
+from ..tools import need
 from .runner import TINY, lines, photos, started, status
 
 SHORT = [*TINY, "--steps", "20", "--validate", "10"]
@@ -163,7 +164,7 @@ def refused_quietly(capfd, *argv):
     return capfd.readouterr().err.splitlines()[-1]
 
 
-@pytest.mark.parametrize("what", ["last.safetensors", "metrics.jsonl", "step-000010.png"])
+@pytest.mark.parametrize("what", ["last.safetensors", "metrics.jsonl", "step-000020.png"])
 def test_a_full_disk(tmp_path, capfd, monkeypatch, what):
     """From step 10 on, writing that file fails; afterwards there is room again, and the run ends as any other."""
     full, out = [True], tmp_path / "run"
@@ -185,7 +186,7 @@ def test_a_full_disk(tmp_path, capfd, monkeypatch, what):
         monkeypatch.setattr(sys.modules[module], "write", failing)
     flags = [*SHORT, "--checkpoint", "0"]
     sentence = refused_quietly(capfd, *flags, "--out", out)
-    kept = 9 if what == "last.safetensors" else 10
+    kept = {"last.safetensors": 9, "metrics.jsonl": 10, "step-000020.png": 20}[what]
     assert sentence == (f"colorize.train: the disk is full ({what}); the checkpoint of step {kept} is kept in {out}: "
                         f"when there is room, go on with --resume {out}")
     full[0] = False
@@ -295,3 +296,35 @@ def test_a_recipe_says_how_the_run_differs(tmp_path, capfd):
                  "ImageNet"):
         assert text in said
     assert re.search(r"jetson mse +0\.01327 +0\.\d+ +0\.\d+ +0\.\d+", said), "published, ours, grey, mean ab"
+
+
+# ------------------------------------------------------------------ curves
+
+
+def test_tensorboard_and_curves(tmp_path):
+    """What was written is read back: the numbers of metrics.jsonl, and a picture for each of samples/step-*."""
+    need("matplotlib")
+    need("tensorboardX")
+    from tensorboardX.proto.event_pb2 import Event
+    out = tmp_path / "run"
+    assert status(*SHORT, "--tensorboard", "--out", out) == 0
+    with Image.open(str(out / "loss.png")) as picture:
+        assert picture.size[0] > 500
+    written, = (out / "tensorboard").iterdir()
+    values = [(event.step, value) for event in map(Event.FromString, records(written.read_bytes()))
+              for value in event.summary.value]
+    scalars = {(step, value.tag): value.simple_value for step, value in values if value.HasField("simple_value")}
+    for line in lines(out):
+        for key in ("loss", "validation_loss"):
+            if key.replace("_", " ") in line:
+                assert scalars[line["step"], key] == pytest.approx(line[key.replace("_", " ")], rel=1e-6)
+    pictures = [step for step, value in values if value.HasField("image")]
+    assert [f"step-{step:06}.png" for step in pictures] == sorted(p.name for p in (out / "samples").glob("step-*"))
+
+
+def records(data):
+    """The records of a TensorFlow record file: length, checksum, bytes, checksum."""
+    while data:
+        n = int.from_bytes(data[:8], "little")
+        yield data[12:12 + n]
+        data = data[16 + n:]
