@@ -66,7 +66,8 @@ def memory(model, batch):
     kept = {id(a): a.nbytes for n in nodes for a in [n.y, *n.kept] if hasattr(a, "nbytes")}
     for p in mc.params(model):
         kept.pop(id(p.value), None)
-    largest = max(4 * int(np.prod(n.shape)) for n in nodes)         # gradients of a few arrays of that size
+    passed = trace(model).nodes if frozen else nodes                # a frozen encoder keeps nothing, but runs
+    largest = max(4 * int(np.prod(n.shape)) for n in passed)        # a few arrays of that size come and go
     return 4 * (4 * trained + frozen) + batch * (sum(kept.values()) + 3 * largest)
 
 

@@ -235,3 +235,19 @@ def test_what_inputs_and_targets_refuse(name, rgb, message):
     for f in (model.inputs, model.targets):
         with pytest.raises((TypeError, ValueError), match=message):
             f(rgb)
+
+
+# ------------------------------------------------------------------ on the GPU
+
+
+@pytest.mark.parametrize("name", ["jetson", "colornet", "zhang", "knet", "vgg-uv", "mean-cnn2", "faces", "nano"])
+def test_the_same_on_the_gpu(cuda_on_cpu, name):
+    mc.seed(1)
+    model, rgb = models.build(name, size=64, width=0.05), photos()
+    there = mc.gpucopy(model)
+    L = np.random.default_rng(0).uniform(0, 100, (1, 40, 50)).astype("float32")
+    ab = there.colorize(cuda_on_cpu.asarray(L))
+    assert np.abs(cuda_on_cpu.asnumpy(ab) - model.colorize(L)).max() < 1e-2
+    batch = cuda_on_cpu.asarray(rgb)
+    loss = float(there.loss(there.inputs(batch), there.targets(batch)))
+    assert loss == pytest.approx(float(model.loss(model.inputs(rgb), model.targets(rgb))), rel=1e-4)
