@@ -66,7 +66,8 @@ def memory(model, batch):
     kept = {id(a): a.nbytes for n in nodes for a in [n.y, *n.kept] if hasattr(a, "nbytes")}
     for p in mc.params(model):
         kept.pop(id(p.value), None)
-    passed = trace(model).nodes if frozen else nodes                # a frozen encoder keeps nothing, but runs
+    encoder = any(p.frozen for p in mc.params(model.net))           # a frozen one keeps nothing, but runs
+    passed = trace(model).nodes if encoder else nodes
     largest = max(4 * int(np.prod(n.shape)) for n in passed)        # a few arrays of that size come and go
     return 4 * (4 * trained + frozen) + batch * (sum(kept.values()) + 3 * largest)
 
