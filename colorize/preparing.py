@@ -10,7 +10,6 @@ from tqdm import tqdm
 
 import minicnn as mc
 from minicnn.autograd import Param
-from minicnn.device import current
 from minicnn.walk import walk
 
 from . import models, program
@@ -64,10 +63,8 @@ class Photos:
         training, held = settings["data"], settings["val"]
         if held is None:
             training, held = program.held_out(training, settings["val_photos"], settings["seed"])
-        on_cpu = current() == "cpu"                     # on a GPU, colours are converted there
         self.data = self.open(training, shuffle={"each": True, "once": "once"}[settings["shuffle"]],
-                              augment=program.augment(settings["augment"]),
-                              then=(lambda rgb: (model.inputs(rgb), model.targets(rgb))) if on_cpu else None)
+                              augment=program.augment(settings["augment"]))
         self.data.partial = self.data.instances < self.data.batchsize
         self.facts, self.prior = facts, prior
         if facts is None:

@@ -20,7 +20,7 @@ RECIPES = {
         {"size": 256}, "the 1,281,167 photos of ImageNet 2012, about 15 hours", None, []),
     "colour-this": Recipe(
         {"model": "vgg-decoder", "epochs": 1000, "batch": 64, "optimizer": "adam", "lr": 1e-3,
-         "schedule": "constant", "resample": "bicubic", **WHOLE},
+         "schedule": "constant", "resample": "bicubic", "cache_features": True, **WHOLE},
         {"size": 224}, "7,000 photos of Unsplash", "ImageNet's VGG16", ["the optimizer's lr", "no augmentation"]),
     "cs838": Recipe(
         {"model": "vgg-uv-small", "epochs": 50, "batch": 50, "optimizer": "nesterov,gamma=0.9",

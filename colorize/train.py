@@ -20,6 +20,7 @@ from minicnn.device import current
 from . import models, preparing, program
 from .bins import Prior
 from .curves import MISSING, missing
+from .features import encoder_of
 from .models.classifier import Classifier
 from .models.table import available, counts, fits, memory
 from .preparing import Photos
@@ -38,7 +39,8 @@ DEFAULTS = {
     "lr": None, "schedule": "cosine", "warmup": 0.02, "optimizer": "adam", "l2": 0.0, "decay": 0.0, "gclip": 0.0,
     "augment": "flip", "shuffle": "each", "workers": 2, "seed": 1, "resize": "short-side", "resize_to": None,
     "resample": "bicubic", "crop": "random", "keep_grey": False, "val_photos": 256, "validate": None,
-    "checkpoint": 30.0, "device": "auto", "init": None, "freeze": [], "tensorboard": False,
+    "checkpoint": 30.0, "device": "auto", "init": None, "freeze": [], "cache_features": False,
+    "tensorboard": False,
 }
 CHANGEABLE = ("epochs", "steps", "minutes", "workers", "device", "checkpoint", "tensorboard")     # with --resume
 SCENE = 64                  # pixels of a scene
@@ -73,6 +75,8 @@ def flags():
     add("--shuffle", choices=["each", "once"], help="each pass anew, or once (each)")
     add("--init", metavar="WEIGHTS", help="begin with these weights: a run, .safetensors, .pth, .h5, TensorFlow")
     add("--freeze", action="append", metavar="PREFIX", help="weights with such names stay as they are; repeatable")
+    add("--cache-features", type=switch, nargs="?", const=True, metavar="BOOL",
+        help="keep what a frozen encoder gives for each photo on disk: the decoder alone trains (false)")
     add("--val-photos", type=whole(1), metavar="N", help="how many photos validate (256)")
     add("--validate", type=whole(1), metavar="STEPS", help="how often; by default so that it takes 4%% of the time")
     add("--checkpoint", type=number(0), metavar="SECONDS", help="how often last.safetensors is written (30)")
@@ -179,6 +183,8 @@ def prepared(settings, options):
     preparing.rate(settings, 1, None)
     device = program.use_device(settings["device"])
     model = preparing.build(settings, options)
+    if settings["cache_features"]:
+        encoder_of(settings, model)
     fits(model, settings["batch"])
     say("model", f"{model.name}, {_parameters(model)}, {model.size} px")
     say("device", device + (f", {os.cpu_count()} cores" if device == "cpu" else ""))

@@ -18,6 +18,7 @@ from minicnn.device import current
 
 from . import pictures
 from .curves import Board, draw
+from .features import Features
 from .preparing import optimizer, rate
 from .runs import save_model
 
@@ -90,11 +91,13 @@ class Training:
         self.finished = None
         self.opt = optimizer(settings, rate(settings, self.total, lambda: min(1, self.seconds() / self.limit)))
         self.saved = self.drawn = monotonic()
-        self.f = model.loss if current() == "cpu" else self.from_photos
-
-    def from_photos(self, rgb):
-        """The loss of uint8 photos."""
-        return self.model.loss(self.model.inputs(rgb), self.model.targets(rgb))
+        self.features = Features(settings, model, run.file("features")) if settings["cache_features"] else None
+        source = self.features or model
+        self.batch = self.features.batch if self.features else lambda rgb: (model.inputs(rgb), model.targets(rgb))
+        if current() == "cpu":
+            photos.data.then, self.f = self.batch, source.loss          # on the threads that read photos
+        else:
+            self.f = lambda rgb: source.loss(*self.batch(rgb))          # on the GPU, in the step
 
     def seconds(self):
         """Time spent in the loop, in this and earlier sessions."""
@@ -171,6 +174,8 @@ class Training:
             self.finished = monotonic()
             if self.board is not None:
                 self.board.close()
+            if self.features is not None:
+                self.features.close()
         return self.interrupts.signal
 
     def ended(self, step):

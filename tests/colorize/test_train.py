@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import minicnn as mc
-from colorize import recipes, runs, train, training
+from colorize import features, recipes, runs, train, training
 from colorize.models import names
 
 from ..tools import need
@@ -272,6 +272,38 @@ def test_init_and_freeze(run, tmp_path):
     assert not np.array_equal(mc.value(before.net.scores.w), mc.value(after.net.scores.w))
 
 
+DECODER = ["--model", "vgg-decoder", "--width", "0.04", "--size", "32", "--crop", "centre", "--augment", "none",
+           "--batch", "4", "--device", "cpu", "--validate", "10", "--lr", "0.001"]
+
+
+def test_features_of_a_frozen_encoder_are_computed_once(tmp_path, monkeypatch):
+    """The decoder learns what it learns with the encoder in front, and a resumed run finds the features again."""
+    data = ["--data", photos(tmp_path / "photos", 10), "--val", photos(tmp_path / "val", 2, seed=5)]
+    asked, row = [], features.Features.row
+    monkeypatch.setattr(features.Features, "row",
+                        lambda self, photo: asked.append(len(self.rows)) or row(self, photo))
+    assert status(*DECODER, *data, "--steps", "10", "--out", tmp_path / "whole") == 0
+    assert not asked
+    cached = [*DECODER, *data, "--cache-features", "--schedule", "constant", "--workers", "0"]
+    assert status(*cached, "--steps", "5", "--out", tmp_path / "run") == 0
+    assert max(asked) == 10 and len(asked) > 20, "photos come again, and no more than 10 rows are written"
+    size = (tmp_path / "run" / "features.numbers").stat().st_size
+    asked.clear()
+    assert status("--resume", tmp_path / "run", "--steps", "10") == 0
+    assert min(asked) == 10 and (tmp_path / "run" / "features.numbers").stat().st_size == size == 10 * 4 * 20
+    assert status(*DECODER, *data, "--schedule", "constant", "--steps", "10", "--out", tmp_path / "plain") == 0
+    (a, _), (b, _) = (runs.model_of(tmp_path / name / "last.safetensors") for name in ("run", "plain"))
+    for p, q in zip(mc.params(a), mc.params(b)):
+        assert np.allclose(mc.value(p), mc.value(q), atol=1e-4)
+    assert [line["loss"] for line in lines(tmp_path / "run") if "loss" in line] == pytest.approx(
+        [line["loss"] for line in lines(tmp_path / "plain") if "loss" in line], rel=1e-4)
+
+
+def test_features_that_cannot_be_kept(capfd, tmp_path):
+    assert "nano does not, vgg-decoder does" in refused(capfd, *SHORT, "--cache-features", "--out", tmp_path / "run")
+    assert "come again just as they were" in refused(capfd, *DECODER, "--cache-features", "--out", tmp_path / "run")
+
+
 # ------------------------------------------------------------------ recipes
 
 
@@ -328,3 +360,21 @@ def records(data):
         n = int.from_bytes(data[:8], "little")
         yield data[12:12 + n]
         data = data[16 + n:]
+
+
+# ------------------------------------------------------------------ on a GPU
+
+
+def test_on_a_gpu(cuda_on_cpu, tmp_path):
+    """The CUDA kernels, run on the CPU: colours are converted on the GPU, and the run goes on there."""
+    flags = [*TINY[:-2], "--device", "cuda", "--steps", "3", "--validate", "10"]
+    try:
+        assert status(*flags, "--out", tmp_path / "run") == 0
+        assert status("--resume", tmp_path / "run", "--steps", "4") == 0
+    finally:
+        mc.device("cpu")
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["device"] == "cuda:0"
+    assert status(*TINY, "--steps", "4", "--validate", "10", "--out", tmp_path / "cpu") == 0
+    there, here = ([line["validation loss"] for line in lines(tmp_path / name) if "validation loss" in line]
+                   for name in ("run", "cpu"))
+    assert there[0] == pytest.approx(here[0], rel=1e-4)

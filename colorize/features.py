@@ -1,0 +1,92 @@
+"""What a frozen encoder gives for each photo, computed once and kept on disk, so that the decoder alone trains.
+
+A photo is known by its pixels, so it must come again just as it was.
+"""
+import copy
+import hashlib
+import os
+import threading
+
+import numpy as np
+
+import minicnn as mc
+from minicnn.autograd import Param
+from minicnn.device import current, to
+from minicnn.layers import Dropout
+from minicnn.ops.batchnorm import bnmoments
+from minicnn.walk import walk
+
+__all__ = ["Features", "encoder_of"]
+
+DIGEST = 16                 # bytes by which a photo is known
+
+
+def encoder_of(settings, model):
+    """(encoder, decoder): the frozen layers that a model begins with, and the rest; ValueError without such."""
+    layers = getattr(model.net, "layers", ())
+    n = next((i for i, layer in enumerate(layers) if not _constant(layer)), 0)
+    if not n:
+        raise ValueError("--cache-features needs a model that begins with frozen layers and no batchnorm or dropout; "
+                         f"{model.name} does not, vgg-decoder does, and vgg-uv with --frozen true")
+    if settings["data"] == "scenes" or settings["crop"] == "random" or settings["augment"] != "none":
+        raise ValueError("--cache-features needs photos that come again just as they were: give --data, --crop "
+                         "centre or none, and --augment none")
+    return mc.Chain(*layers[:n]), mc.Chain(*layers[n:])
+
+
+def _constant(layer):
+    """Does it hold frozen Params, and nothing that behaves otherwise while training?"""
+    weights = [p for _, p in walk(layer, Param)]
+    return bool(weights) and all(p.frozen for p in weights) and not list(walk(layer, (bnmoments, Dropout)))
+
+
+class Features:
+    """Features in `path`.numbers, a row a photo, and the photos' digests in `path`.names, which is written last."""
+
+    def __init__(self, settings, model, path):
+        self.model, self.decoder = model, copy.copy(model)
+        self.encoder, self.decoder.net = encoder_of(settings, model)
+        x = model.inputs(to(current(), np.zeros((1, model.size, model.size, 3), "uint8")))
+        self.shape = mc.value(self.encoder(x)).shape[1:]
+        self.bytes, self.lock = 4 * int(np.prod(self.shape)), threading.Lock()
+        self.numbers, self.names = (os.open(f"{path}.{kind}", os.O_RDWR | os.O_CREAT, 0o666)
+                                    for kind in ("numbers", "names"))
+        n = min(os.fstat(self.numbers).st_size // self.bytes, os.fstat(self.names).st_size // DIGEST)
+        known = os.pread(self.names, n * DIGEST, 0)
+        self.rows = {known[i * DIGEST:(i + 1) * DIGEST]: i for i in range(n)}
+        self.next = n
+
+    def batch(self, rgb):
+        """(features, targets) of uint8 photos."""
+        rows = np.stack([self.row(to("cpu", photo)) for photo in rgb])
+        return to(current(), rows), self.model.targets(rgb)
+
+    def loss(self, x, y):
+        """The decoder's."""
+        return self.decoder.loss(x, y)
+
+    def row(self, photo):
+        """The features of a photo (H, W, 3), from the file or, one photo at a time, from the encoder."""
+        name = hashlib.blake2b(photo.tobytes(), digest_size=DIGEST).digest()
+        row = self.rows.get(name)
+        if row is not None:
+            return np.frombuffer(os.pread(self.numbers, self.bytes, row * self.bytes), "float32").reshape(self.shape)
+        x = self.model.inputs(to(current(), photo[None]))
+        features = to("cpu", mc.value(self.encoder(x)))[0].astype("float32", copy=False)
+        with self.lock:
+            if name not in self.rows:
+                _write(self.numbers, features.tobytes(), self.next * self.bytes)
+                _write(self.names, name, self.next * DIGEST)
+                self.rows[name], self.next = self.next, self.next + 1
+        return features
+
+    def close(self):
+        os.close(self.numbers)
+        os.close(self.names)
+
+
+def _write(file, data, place):
+    """All of the data; a disk that fills up takes a part, then raises."""
+    done = 0
+    while done < len(data):
+        done += os.pwrite(file, data[done:], place + done)
