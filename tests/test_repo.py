@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = sorted(p for top in ("minicnn", "colorize", "benchmarks", "examples", "tests") for p in (ROOT / top).rglob("*.py"))
+TOPS = "minicnn", "colorize", "benchmarks", "examples", "tests"
+SOURCES = sorted(p for top in TOPS for p in (ROOT / top).rglob("*.py"))
 
 
 def name_of(path):
@@ -56,7 +57,7 @@ LAYERS = [
 
 
 def ours(module):
-    return module.split(".")[0] in ("minicnn", "colorize", "benchmarks", "examples", "tests")
+    return module.split(".")[0] in TOPS
 
 
 def test_the_walk_over_imports_sees_them():

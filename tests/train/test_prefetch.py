@@ -10,6 +10,8 @@ import pytest
 
 import minicnn as mc
 
+from ..cuda_on_cpu import Recorder, installed
+
 
 def workers():
     return [t for t in threading.enumerate() if t.name == "minicnn-prefetch"]
@@ -118,23 +120,17 @@ def test_the_thread_has_the_device_of_its_consumer():
         assert list(mc.prefetch(Where())) == [("cpu", False)]
 
 
-def test_the_thread_takes_any_device(monkeypatch):
-    from minicnn import device
-    from minicnn.train import data
-    names = []
-    monkeypatch.setattr(data, "current", lambda: "cuda:3")
+def test_the_thread_takes_any_device():
+    device, names = sys.modules["minicnn.device"], []
 
     class Where:
         def __iter__(self):
-            names.append(sys.modules["minicnn.device"].current())
+            names.append((device.current(), device.cupy().cuda.runtime.getDevice()))
             yield 1
 
-    class Late:
-        def __iter__(self):
-            yield from Where()
-
-    assert device is mc.device and list(mc.prefetch(Late())) == [1] and names == ["cuda:3"]
-    assert sys.modules["minicnn.device"].current() == "cpu"
+    with installed(Recorder(), count=4), mc.device("cuda:3"):
+        assert list(mc.prefetch(Where())) == [1] and names == [("cuda:3", 3)]
+    assert device.current() == "cpu"
 
 
 @pytest.mark.parametrize("ending", ["", "sys.exit(3)", "raise ValueError('stop')"])
