@@ -15,7 +15,7 @@ import numpy as np
 from minicnn.device import to, xp
 
 from .bins import gamut
-from .color import lab_to_rgb
+from .color import lab_to_rgb, normalise
 from .difference import ciede2000
 from .ssim import ssim, ssim_of_stack
 
@@ -175,7 +175,7 @@ class Metrics:
     models     the names of their rows, where there are several
 
     Means are over pixels ("ab mse", "ciede2000", "chroma", AuC, accuracy) or over images (the others). A PSNR above
-    100 dB counts as 100.
+    100 dB counts as 100. PSNR and SSIM of a and b are those of 8-bit Lab over 255, where grey is about 0.5.
     """
 
     def __init__(self, mean_ab, *, bins=None, prior=None, window="uniform", as_published=False,
@@ -212,7 +212,7 @@ class Metrics:
         """{row: {measure: number}}, in the order of the table."""
         rows = {name: row.result(self.prior) for name, row in self.rows.items()}
         if self.published is not None:
-            everything = [np.concatenate(stacks) / 255 for stacks in zip(*self.published)]
+            everything = [normalise("faces", ab=np.concatenate(stacks))[1] for stacks in zip(*self.published)]
             for row, stack in zip(rows.values(), everything):
                 for k, channel in enumerate("ab"):
                     row[f"ssim {channel} as published"] = ssim_of_stack(stack[..., k], everything[-1][..., k])
@@ -220,7 +220,7 @@ class Metrics:
 
     def latest(self):
         """{row: {measure: number}} of the last image alone, without AuC."""
-        return {name: row.numbers(row.pixels[-1], row.images[-1]) for name, row in self.rows.items()}
+        return {name: row.numbers(*row.last) for name, row in self.rows.items()}
 
     def __str__(self):
         return table(self.result())
@@ -270,36 +270,38 @@ class _Row:
 
     def __init__(self, of):
         self.bins, self.window = of.bins, of.window
-        self.pixels, self.images = [], []               # of each image: sums over pixels, and numbers
+        self.pixels, self.images, self.n = 0, 0, 0      # sums over pixels, sums over images, images
+        self.last = None                                # the same two of the last image
         self.errors, self.counts = np.zeros(len(of.bins)), np.zeros(len(of.bins))
 
     def add(self, true, image):
         mse_a, mse_b = (float(_mse(image.ab[..., k], true.ab[..., k])[0]) for k in range(2))
         mse_rgb = float(_mse(image.rgb, true.rgb)[0])
         n = image.labels.size
-        self.pixels.append([n, n * mse_a, n * mse_b, n * mse_rgb, _total(ciede2000(image.lab, true.lab)),
-                            _total(xp(image.ab).sqrt((image.ab ** 2).sum(-1))), _total(image.labels == true.labels)])
+        sums = [n, n * mse_a, n * mse_b, n * mse_rgb, _total(ciede2000(image.lab, true.lab)),
+                _total(xp(image.ab).sqrt((image.ab ** 2).sum(-1))), _total(image.labels == true.labels)]
         numbers = [min(_decibel(mse), 100) for mse in (mse_rgb, mse_a / 255 ** 2, mse_b / 255 ** 2)]
         numbers += [image.colourfulness, abs(image.colourfulness - true.colourfulness)]
         if self.window:
             numbers.append(float(ssim(image.rgb, true.rgb, window=self.window)[0]))
-            numbers += [float(ssim(image.ab[..., k:k + 1] / 255, true.ab[..., k:k + 1] / 255, window=self.window)[0])
+            mine, theirs = (normalise("faces", ab=x.ab)[1] for x in (image, true))
+            numbers += [float(ssim(mine[..., k:k + 1], theirs[..., k:k + 1], window=self.window)[0])
                         for k in range(2)]
-        self.images.append(numbers)
+        self.last = np.array(sums), np.array(numbers)
+        self.pixels, self.images, self.n = self.pixels + self.last[0], self.images + self.last[1], self.n + 1
         errors, counts = _summed(image.ab, true.ab, self.bins)
         self.errors, self.counts = self.errors + errors, self.counts + counts
 
     def result(self, prior):
-        if not self.images:
+        if not self.n:
             raise ValueError("Metrics has seen no image: call add first")
-        return {**self.numbers(np.sum(self.pixels, 0), np.mean(self.images, 0)),
+        return {**self.numbers(self.pixels, self.images / self.n),
                 "auc": _area(np.array([self.errors.sum()]), np.array([self.counts.sum()])),
                 "auc rebalanced": _area(self.errors, self.counts, prior)}
 
     @staticmethod
     def numbers(sums, means):
         """{measure: number} of sums over pixels and means over images."""
-        sums = np.asarray(sums)
         mse_a, mse_b, mse_rgb, difference, chroma, accuracy = (float(s) for s in sums[1:] / sums[0])
         numbers = {
             "ab mse": (mse_a + mse_b) / 2, "ab rmse": math.sqrt((mse_a + mse_b) / 2),

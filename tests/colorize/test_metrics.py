@@ -210,8 +210,9 @@ def test_the_rows_of_the_table(backend):
             "psnr a pooled": metrics.pooled_psnr(ab[..., 0] / 255, TRUE[..., 0] / 255),
             "psnr b": metrics.psnr(ab[..., 1] / 255, TRUE[..., 1] / 255).mean(),
             "psnr b pooled": metrics.pooled_psnr(ab[..., 1] / 255, TRUE[..., 1] / 255),
-            "ssim": ssim(mine, rgb).mean(), "ssim a": ssim(ab[..., :1] / 255, TRUE[..., :1] / 255).mean(),
-            "ssim b": ssim(ab[..., 1:] / 255, TRUE[..., 1:] / 255).mean(),
+            "ssim": ssim(mine, rgb).mean(),
+            "ssim a": ssim((ab[..., :1] + 128) / 255, (TRUE[..., :1] + 128) / 255).mean(),
+            "ssim b": ssim((ab[..., 1:] + 128) / 255, (TRUE[..., 1:] + 128) / 255).mean(),
             "ciede2000": ciede2000(lab, np.concatenate([L, TRUE], -1)).mean(),
             "chroma": np.hypot(ab[..., 0], ab[..., 1]).mean(), "colourfulness": vivid.mean(),
             "colourfulness error": np.abs(vivid - metrics.colourfulness(rgb)).mean(),
@@ -250,12 +251,13 @@ def test_the_mean_colour_of_the_set_beats_grey_in_mse():
 def test_options_of_the_table():
     assert not any("ssim" in key for key in filled(FLOAT32, window=None).result()["model"])
     gaussian = filled(FLOAT32, window="gaussian").result()["model"]["ssim a"]
-    assert gaussian == pytest.approx(ssim(GUESS[..., :1] / 255, TRUE[..., :1] / 255, window="gaussian").mean())
+    levels = (GUESS + 128) / 255, (TRUE + 128) / 255                    # seed 4 took them from 8-bit Lab
+    assert gaussian == pytest.approx(ssim(*(x[..., :1] for x in levels), window="gaussian").mean())
     m = metrics.Metrics([3, 8], as_published=True, bins=bins.gamut(30), prior=np.ones(54))
     for _ in range(3):
         m.add(L, GUESS, TRUE)
     rows = m.result()
-    stack, true = (np.concatenate([v] * 3)[..., 1] / 255 for v in (GUESS, TRUE))
+    stack, true = (np.concatenate([x] * 3)[..., 1] for x in levels)
     assert rows["model"]["ssim b as published"] == pytest.approx(ssim_of_stack(stack, true), abs=1e-6)
     assert rows["truth"]["ssim a as published"] == pytest.approx(1)
     assert rows["model"]["auc rebalanced"] == pytest.approx(rows["model"]["auc"])      # all bins as common
