@@ -4,7 +4,6 @@
 
 Behind the path may stand label=, model=, and the model's own options, with commas between.
 """
-import json
 import os
 
 import minicnn as mc
@@ -12,6 +11,7 @@ from minicnn.files import metadata
 
 from . import models, program
 from .data.photos import find
+from .runs import options_of
 from .weights import importers, tensorbundle
 
 __all__ = ["Coloured", "Model", "opened"]
@@ -99,9 +99,13 @@ def _built(file, given, own):
         raise ValueError(f"{file} does not say which model its weights belong to: add --model, one of "
                          f"{', '.join(models.names())}")
     wanted = {key: text for key, text in given.items() if key != "model"}
-    kept = json.loads(notes["options"]) if notes.get("model") == name else {}
-    model = models.build(name, **{**kept, **program.model_options(name, models.options(name), {**wanted, **own})})
-    return model, importers.load(file, model)
+    kept = options_of(notes, file) if notes.get("model") == name else {}
+    asked = program.model_options(name, models.options(name), {**wanted, **own})
+    model = models.build(name, **{**kept, **asked})
+    said = importers.load(file, model)
+    if "temperature" in asked:
+        model.temperature = asked["temperature"]        # Zhang's release has set its own
+    return model, said
 
 
 def _short(path):

@@ -172,7 +172,7 @@ class Truths:
     def read(self, name, size, coloured):
         """(photo, {label: picture}), or why not."""
         try:
-            image, whole = decoded(os.path.join(self.root, name), size)
+            image, whole = decoded(os.path.join(self.root, name), size, self.args.resample)
             shape = shape_after(self.args.resize.replace("-", " "), size, whole)
             rgb = resized(image, shape, self.args.resample)
             return rgb, {answer.label: self.picture(answer, name, shape) for answer in coloured}

@@ -138,14 +138,15 @@ def model_options(name, known, given):
         if key not in known:
             raise ValueError(f"{name} has no option {key}: it has {', '.join(known)}")
         try:
-            options[key] = _like(known[key], value) if isinstance(value, str) else value
+            text = isinstance(value, str) and key != "bins"         # those are a name or a number
+            options[key] = _like(known[key], value) if text else value
         except (ValueError, argparse.ArgumentTypeError):
             raise ValueError(f"{name} needs {key} like {known[key]!r}, got {value!r}") from None
     return options
 
 
 def _like(default, text):
-    """The text as a value of the default's type; bins are a name or the step of a grid."""
+    """The text as a value of the default's type."""
     if isinstance(default, bool):
         return switch(text)
     if isinstance(default, str) or not default:

@@ -96,6 +96,6 @@ class AsPublished:
 
 
 def _uv(L, ab):
-    """U and V in -1..1 (n, n, 2) of a photo, made small as CS838 did."""
+    """U and V in -1..1 (n, n, 2) of a photo, made small as CS838 did; as in its 8 bits, -1 and 1 are the ends."""
     yuv = rgb_to_yuv(lab_to_rgb(xp(ab).concatenate([L[..., None], ab], -1)))
-    return resize(yuv[None, ..., 1:], (COMPRESSED, COMPRESSED), "opencv")[0] * 2 - 1
+    return resize(yuv[None, ..., 1:].clip(0, 1), (COMPRESSED, COMPRESSED), "opencv")[0].clip(0, 1) * 2 - 1

@@ -27,7 +27,8 @@ RECIPES = {
          "lr": 0.05, "schedule": "inverse=4e-5", "resize": "short-side", "resize_to": 224, "resample": "cv-cubic",
          "crop": "top-left", "augment": "none", "keep_grey": False},
         {"size": 224}, "1,500 photos of MIRFLICKR", "ImageNet's VGG16",
-        ["the loss: the report says MSE, the author's code another without a gradient"]),
+        ["the loss: the report says MSE, the author's code another without a gradient",
+         "photos with next to no colour are left out, not only those with none"]),
     "knet": Recipe(
         {"model": "knet", "epochs": 10, "batch": 32, "optimizer": "adam", "lr": 1e-3,
          "schedule": "constant", "resize": "short-side", "resize_to": 128, "crop": "centre", "augment": "none",
@@ -37,7 +38,8 @@ RECIPES = {
         {"model": "faces", "epochs": 500, "batch": 100, "optimizer": "adam", "lr": 1e-3, "l2": 1e-5,
          "schedule": "constant", "resize": "squash", "resample": "cv-linear", "crop": "none", "augment": "tenfold",
          "shuffle": "once", "keep_grey": True},
-        {"size": 128, "last": "tanh"}, "600 photos of Georgia Tech faces, ten copies each", None, []),
+        {"size": 128, "last": "tanh"}, "600 photos of Georgia Tech faces, ten copies each", None,
+        ["the copies are not saved as JPEG in between"]),
     "zhang": Recipe(
         {"model": "zhang", "steps": 500_000, "batch": 40, "optimizer": "adam,beta2=0.99", "lr": 3e-5,
          "l2": 1e-3, "schedule": "steps=0.45,0.9", "resize": "short-side", "resize_to": 256, "resample": "bicubic",

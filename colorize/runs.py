@@ -160,6 +160,14 @@ def save_model(path, model, opt=False, **notes):
                                          **{key: json.dumps(note) for key, note in notes.items()}})
 
 
+def options_of(notes, path):
+    """The options of the model that notes of `save_model` name."""
+    options = json.loads(notes.get("options", "null"))
+    if not isinstance(options, dict):
+        raise ValueError(f"{path} does not say which options its model was built with: save it with save_model")
+    return options
+
+
 def model_of(path):
     """(model, notes): the model that a run (its best weights), or a file of `save_model`, holds; notes as texts."""
     if os.path.isdir(path):
@@ -168,6 +176,6 @@ def model_of(path):
     notes = metadata(path)
     if "model" not in notes:
         raise ValueError(f"{path} does not say which model its weights belong to: name it with --model")
-    model = models.build(notes["model"], **json.loads(notes["options"]))
+    model = models.build(notes["model"], **options_of(notes, path))
     mc.load(path, model)
     return model, notes

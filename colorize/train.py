@@ -147,11 +147,14 @@ def resumed(given):
         raise ValueError(f"--resume goes on with what the run began with: leave out "
                          f"{_listed(key.replace('_', '-') for key in wrong)} (only {_listed(CHANGEABLE)} can change)")
     run = Run.open(path)
+    if "settings" not in run.config:
+        run.__exit__()
+        raise ValueError(f"{path} holds a search and no training run: go on with python -m colorize.tune --resume "
+                         f"{path}")
     settings = run.config["settings"]
     if any(key in given for key in LENGTHS):
         settings.update(dict.fromkeys(LENGTHS))
     settings.update(given)
-    run.keep("config.json", run.config)
     return run
 
 
@@ -164,10 +167,12 @@ def main(argv=None):
         with resumed(given) as run:
             settings = run.config["settings"]
             model = prepared({**settings, "init": None} if run.begun else settings, run.config["options"])
+            run.keep("config.json", run.config)             # what was changed is known to be right
             return session(run, model, None if run.begun else Photos(settings, model))
     config = fresh(given)
     check_new(config["out"])                # nothing is written before all else is known to be right
     model = prepared(config["settings"], config["options"])
+    config["options"] = model.options       # the weights of --init may have set one
     photos = Photos(config["settings"], model)
     preparing.optimizer(config["settings"])
     with Run.create(config["out"], {

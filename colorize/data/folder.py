@@ -43,7 +43,7 @@ class Photos(Batches):
                          crop=crop, augment=augment, weights=weights, then=then, report=report)
 
     def picture(self, photo, copy, u, epoch):
-        image, size = decoded(os.path.join(self.root, self.names[photo]), self.resize_to)
+        image, size = decoded(os.path.join(self.root, self.names[photo]), self.resize_to, self.resample)
         if self.least_chroma:
             check_colour(image, self.names[photo], self.least_chroma)
         window, mirrored = self.window(*shape_after(self.resize, self.resize_to, size), copy, u)

@@ -85,7 +85,7 @@ def _write_pixels(f, photos, report):
 
 def _pixels(path, size, resize, resample, least):
     """One photo as it is packed: uint8 (height, width, 3), contiguous."""
-    image, full = decoded(path, size)
+    image, full = decoded(path, size, resample)
     if least:
         check_colour(image, path, least)
     width, height = shape_after(resize, size, full)
@@ -171,9 +171,16 @@ def _read_index(path):
         raise ValueError(f"{path} is not a pack ({e}): make one with pack(photos, {path!r})") from None
     if not isinstance(index, dict) or index.get("format") != FORMAT:
         raise ValueError(f"{path} is not of the format {FORMAT!r}: pack it again")
-    if index.get("sha256") != _digest(index.get("photos")):
+    if index.get("sha256") != _digest(index.get("photos")) or not _sound(index):
         raise ValueError(f"the index of the pack {path} is damaged: pack it again")
     return index
+
+
+def _sound(index):
+    """Are its numbers such as `pack` writes?"""
+    size, photos = index.get("size"), index.get("photos")
+    return type(size) is int and size > 0 and "resize" in index and isinstance(photos, list) and photos != [] and all(
+        isinstance(p, list) and list(map(type, p)) == [str, int, int, int] and min(p[1:3]) >= size for p in photos)
 
 
 def _mapped(path, total):

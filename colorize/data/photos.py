@@ -64,11 +64,11 @@ class Unreadable(ValueError):
     """A file that cannot be used as a photo; the message says why."""
 
 
-def decoded(path, least=None):
+def decoded(path, least=None, resample=None):
     """(image, size): an upright RGB image of Pillow's, and the (width, height) of the photo.
 
     A JPEG may come out smaller than it is, which is many times faster: by 2, 4 or 8, as long as both of its sides
-    keep twice `least` pixels.
+    keep twice `least` pixels; but not where OpenCV's `resample` follows, which would pick other pixels.
     """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):         # reading a pipe would wait for ever
@@ -76,7 +76,7 @@ def decoded(path, least=None):
         with Image.open(path, formats=FORMATS) as image:
             turned = image.getexif().get(0x0112, 1)
             size = image.size[::-1] if turned in (5, 6, 7, 8) else image.size
-            if least:
+            if least and resample not in OPENCV:
                 image.draft(None, (2 * least, 2 * least))
             if image.size[0] * image.size[1] > LIMIT:
                 raise Unreadable(f"{size[0]} x {size[1]} pixels are too many: at most {LIMIT} are decoded")
@@ -110,7 +110,8 @@ def _rgb(image):
 
 PILLOW = {"nearest": Image.NEAREST, "box": Image.BOX, "bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC,
           "lanczos": Image.LANCZOS}         # they average when they make a picture smaller
-RESAMPLINGS = (*PILLOW, "cv-linear", "cv-cubic")            # OpenCV's do not
+OPENCV = "cv-linear", "cv-cubic"            # these do not
+RESAMPLINGS = (*PILLOW, *OPENCV)
 
 
 def resized(image, size, resample="bicubic", window=WHOLE):

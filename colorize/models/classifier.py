@@ -5,6 +5,7 @@ import minicnn as mc
 from minicnn.device import xp
 
 from ..bins import Bins, gamut, grid18
+from ..grids import EDGE
 from .base import Colorizer, choice
 
 __all__ = ["Classifier", "as_bins"]
@@ -46,12 +47,17 @@ class Classifier(Colorizer):
 
 
 def as_bins(bins):
-    """Bins by name: "313", "18x18", the step of a grid in the gamut such as 20; or Bins themselves."""
+    """Bins by name: "313", "18x18", the step of a grid in the gamut such as 20 (or "20"); or Bins themselves."""
     if isinstance(bins, Bins):
         return bins
-    if isinstance(bins, (int, float)) and not isinstance(bins, bool):
-        return gamut(10 if bins == 313 else bins)
-    known = {"313": lambda: gamut(10), "18x18": grid18}
-    if bins not in known:
-        raise ValueError(f"bins must be '313', '18x18', the step of a grid such as 20, or Bins; got {bins!r}")
-    return known[bins]()
+    if isinstance(bins, str) and bins == "18x18":
+        return grid18()
+    try:
+        step = float(bins)
+        step = 10.0 if step == 313 else step
+    except (TypeError, ValueError):
+        step = 0.0
+    if isinstance(bins, bool) or not 2 <= step <= EDGE:
+        raise ValueError(f"bins must be '313', '18x18', the step of a grid such as 20 (from 2 to {EDGE}), or Bins; "
+                         f"got {bins!r}")
+    return gamut(step)

@@ -57,6 +57,7 @@ def load(path, model):
         setattr(place.owner, place.key, like(getattr(place.owner, place.key), array))
     if (kind, model.name) == ("torch", "zhang"):
         model.temperature = 1.0             # the release's network has none
+        model.options = {**model.options, "temperature": 1.0}
     spare = f"; {len(left)} of the file had no place" if left else ""
     return f"{path}: {source.what}, {len(places)} arrays of {model.name}{spare}"
 

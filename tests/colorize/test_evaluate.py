@@ -86,6 +86,14 @@ def test_weights_that_do_not_say_their_model(tmp_path):
     assert answers.opened([path], "jetson", {"width": "0.1"})[0].label == "w"
 
 
+def test_weights_that_name_a_model_without_its_options(tmp_path):
+    model = models.build("jetson", width=0.1, size=64)
+    for notes in ({"model": "jetson"}, {"model": "jetson", "options": "3"}):
+        mc.save(str(tmp_path / "w.safetensors"), model, notes=notes)
+        with pytest.raises(ValueError, match="does not say which options"):
+            answers.opened([str(tmp_path / "w.safetensors")])
+
+
 def test_a_published_pytorch_file(tmp_path):
     torch = need("torch")
     model = models.build("zhang", width=0.05)
@@ -216,6 +224,14 @@ def test_published_measures_by_hand(truths, tmp_path):
     assert row["psnr b pooled"] == pytest.approx(-10 * math.log10(row["uf-faces mse b"]), abs=1e-3)
     assert rows["same"]["cs838 mse"] < 1e-9 < row["cs838 mse"] and row["ssim a as published"] < 1
     assert rows["same"]["uf-faces mse of mean b"] < 1e-12
+
+
+def test_uv_ends_where_8_bits_end():
+    lab = rgb_to_lab(np.zeros((33, 33, 3), "uint8") + np.array([255, 0, 0], "uint8")).astype("float64")
+    measure = published.AsPublished()
+    measure.add(lab[..., 0], lab[..., 1:], lab[..., 1:] * 0)
+    u = 2 * 0.492 * (0 - 0.299)                                     # v is 1.23 without an end
+    assert measure.result()["cs838 mse"] == pytest.approx((u ** 2 + 1) / 2, rel=2e-3)
 
 
 def test_uv_is_that_of_opencv_s_formula():

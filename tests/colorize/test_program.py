@@ -9,8 +9,10 @@ import pytest
 
 import minicnn as mc
 from colorize import program
+from colorize.bins import gamut
 from colorize.data.pack import Packed, pack
 from colorize.data.scenes import Scenes
+from colorize.models import build, options
 
 from .runner import photos
 
@@ -66,6 +68,15 @@ def test_augment():
     for text in ("spin", "flip=2", "scale", "scale=a"):
         with pytest.raises(argparse.ArgumentTypeError, match="expected none, flip, tenfold"):
             program.augment(text)
+
+
+@pytest.mark.parametrize("name", ["nano", "zhang", "knet"])
+def test_bins_are_a_name_or_a_number_for_every_model(name):
+    for text, q in (("313", 313), ("18x18", 324), ("20", 101), ("12.5", len(gamut(12.5)))):
+        assert build(name, width=0.05, **program.model_options(name, options(name), {"bins": text})).bins.q == q
+    for text in ("314", "1", "nan", "many"):
+        with pytest.raises(ValueError, match="bins must be '313', '18x18', the step"):
+            build(name, **program.model_options(name, options(name), {"bins": text}))
 
 
 def test_pictures_of_each_kind(tmp_path):

@@ -237,8 +237,14 @@ def test_one_sentence(argv, text, capfd, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_what_resume_cannot_change(run, capfd):
+def test_what_resume_cannot_change(run, capfd, monkeypatch, tmp_path):
     assert "leave out --lr (only --epochs" in refused(capfd, "--resume", run, "--lr", "1")
+    before = (run / "config.json").read_text(encoding="utf-8")
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    assert "--tensorboard needs tensorboardX" in refused(capfd, "--resume", run, "--tensorboard")
+    assert (run / "config.json").read_text(encoding="utf-8") == before, "what was refused is not kept"
+    (tmp_path / "config.json").write_text('{"tune": {}, "fixed": []}')
+    assert "holds a search and no training run" in refused(capfd, "--resume", tmp_path)
 
 
 def test_tensorboard_that_is_missing(capfd, tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ import minicnn as mc
 from colorize.data.augment import TENFOLD, Augment
 from colorize.data.batches import ahead, split
 from colorize.data.folder import Photos
+from colorize.data.pack import Packed, pack
 
 from ...tools import missing
 
@@ -50,6 +51,22 @@ def test_a_pass_has_every_photo_once_in_an_order_of_its_own(folder):
     assert len({tuple(p) for p in passes}) == 3
     plain = Photos(folder, 32, crop="centre", batch=7, shuffle=False, partial=True)
     assert [name for rgb in plain for name in known(plain, rgb)] == plain.names
+
+
+def test_opencv_s_resampling_sees_all_pixels(tmp_path):
+    """A large JPEG is not decoded smaller for it: that would average, and cv2.resize does not."""
+    noise = np.random.default_rng(0).integers(0, 255, (640, 640, 3), dtype="uint8")
+    Image.fromarray(noise).save(str(tmp_path / "x.jpg"), quality=95)
+    whole = np.asarray(Image.open(str(tmp_path / "x.jpg"))).astype(float)
+    expected = sum(whole[i::20, j::20] for i in (9, 10) for j in (9, 10)) / 4       # the places between these
+    for source in (Photos, lambda path, size, **how: packed(tmp_path, path, size, **how)):
+        rgb = next(iter(source(tmp_path / "x.jpg", 32, resize="squash", resample="cv-linear", crop=None, batch=1)))
+        assert np.abs(rgb[0] - expected).max() <= 1
+
+
+def packed(folder, path, size, resize, resample, **how):
+    pack(path, folder / "pack", size, resize=resize, resample=resample, report=lambda sentence: None)
+    return Packed(folder / "pack", size, **how)
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -262,6 +279,7 @@ def test_errors_of_then_arrive(folder):
 CODE = """
 import resource, sys
 from colorize.data.folder import Photos
+from colorize.data.pack import Packed, pack
 photos, peak = Photos(sys.argv[1], 128, batch=32), lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for i, rgb in enumerate(photos):
     if i == 15: before = peak()

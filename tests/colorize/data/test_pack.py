@@ -106,6 +106,8 @@ def test_an_existing_pack_is_left_alone(folder, packed):
     (lambda p: p.joinpath("index.json").unlink(), "is not a pack"),
     (lambda p: p.joinpath("index.json").write_text("[1]"), "not of the format"),
     (lambda p: _edit(p / "index.json", b"00.png", b"07.png"), "the index of the pack .* is damaged"),
+    (lambda p: _edit(p / "index.json", b'"size": 16', b'"side": 16'), "the index of the pack .* is damaged"),
+    (lambda p: _edit(p / "index.json", b'"size": 16', b'"size": 17'), "the index of the pack .* is damaged"),
     (lambda p: p.joinpath("pixels.npy").unlink(), "missing or not"),
     (lambda p: _truncate(p / "pixels.npy"), "missing or not"),
     (lambda p: _zero(p / "pixels.npy"), "photo . has changed")])

@@ -103,6 +103,7 @@ def test_large_jpegs_are_decoded_smaller(tmp_path):
     assert size == (1600, 1200) and image.size == (400, 300)
     assert decoded(path, 140)[0].size == (400, 300) and decoded(path, 160)[0].size == (800, 600)
     assert decoded(path)[0].size == (1600, 1200)
+    assert decoded(path, 100, "cv-linear")[0].size == (1600, 1200)      # cv2.resize does not average
 
 
 def png_claiming(w, h):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import minicnn as mc
-from colorize import models
+from colorize import answers, models
+from colorize.runs import model_of, save_model
 from colorize.weights import importers, torch_pickle
 
 from ...tools import need
@@ -94,7 +95,11 @@ def test_zhang_agrees_with_pytorch(tmp_path, zipped):
     net = eccv16(torch)
     model = models.build("zhang")
     said = importers.load(saved(torch, tmp_path / "zhang.pth", net.state_dict(), zipped), model)
-    assert "the release of Zhang et al." in said and model.temperature == 1
+    assert "the release of Zhang et al." in said and model.temperature == model.options["temperature"] == 1
+    save_model(str(tmp_path / "kept.safetensors"), model)
+    assert model_of(str(tmp_path / "kept.safetensors"))[0].temperature == 1
+    asked, plain = answers.opened([f"{tmp_path / 'zhang.pth'},temperature=0.38", str(tmp_path / "zhang.pth")])
+    assert asked.fast.temperature == 0.38 and plain.fast.temperature == 1
     L = np.random.default_rng(0).uniform(0, 100, (1, 64, 96, 1)).astype("float32")
     with torch.no_grad():
         scores, ab = net.scores(planes(torch, L)).numpy(), net(planes(torch, L)).numpy()
