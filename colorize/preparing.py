@@ -14,6 +14,7 @@ from minicnn.walk import walk
 
 from . import models, program
 from .bins import Prior
+from .data.batches import ahead
 from .models.classifier import Classifier
 from .validation import Validation, survey
 from .weights import importers
@@ -92,13 +93,17 @@ class Photos:
                       "grey": len(batches.grey), "names": self.names()}
 
     def some(self, batches, n):
-        """The first n photos."""
-        taken = []
-        for rgb in batches:
-            taken.append(rgb[:n])
-            n -= len(taken[-1])
+        """The first n photos of a pass that can be used, each once."""
+        order, taken = batches.order(0), []
+        parts = [order[i:i + batches.batchsize] for i in range(0, len(order), batches.batchsize)]
+        for rgb in ahead(batches.batch, parts, batches.workers):
+            if rgb is not None:
+                taken.append(rgb[:n])
+                n -= len(taken[-1])
             if n <= 0:
                 break
+        if not taken:
+            raise ValueError(batches.useless())
         return taken
 
     def report(self, sentence):

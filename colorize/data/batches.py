@@ -147,7 +147,7 @@ class Batches(Data):
                 nothing = False
                 yield _on_device(made)
         if nothing:
-            raise ValueError(self._useless())
+            raise ValueError(self.useless())
 
     # -------------------------------------------------------------- one batch
 
@@ -181,7 +181,7 @@ class Batches(Data):
                 return picture
             if len(self.unusable) == len(self.names):
                 break
-        raise ValueError(self._useless())
+        raise ValueError(self.useless())
 
     def _mark(self, photo, error):
         with self.lock:
@@ -190,7 +190,8 @@ class Batches(Data):
                 if not isinstance(error, NearGrey):
                     self.report(f"{error}: the photo is skipped")
 
-    def _useless(self):
+    def useless(self):
+        """The sentence for photos of which none can be used."""
         return (f"of {len(self.names)} photos, as far as tried, {len(self.damaged)} cannot be read and "
                 f"{len(self.grey)} are near-grey, so none is left to go on with: give a folder of colour photos")
 

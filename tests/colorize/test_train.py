@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 import minicnn as mc
-from colorize import features, recipes, runs, train, training
-from colorize.models import names
+from colorize import features, preparing, recipes, runs, train, training
+from colorize.models import build, names
 
 from ..tools import need
 from .runner import TINY, lines, photos, started, status
@@ -132,6 +132,17 @@ def test_photos_that_cannot_be_used(tmp_path, capfd):
     assert "near-grey, so none is left" in refused(capfd, *SHORT, "--data", grey, "--out", out)
     assert "there is no" in refused(capfd, *SHORT, "--data", tmp_path / "nowhere", "--out", out)
     assert not out.exists(), "a mistake leaves no directory behind"
+
+
+def test_a_validation_photo_counts_once(tmp_path):
+    """No other photo stands in for one that cannot be used."""
+    folder = photos(tmp_path / "val", 7)
+    for i in (1, 4, 5):
+        (folder / f"{i:03}.png").write_bytes(b"no")
+    config = train.fresh({"model": "jetson", "data": str(photos(tmp_path / "data", 6)), "val": str(folder),
+                          "size": "32", "width": "0.1", "batch": 3, "augment": "none", "val_photos": 4})
+    found = preparing.Photos(config["settings"], build("jetson", size=32, width=0.1)).validation.first(9)
+    assert len(found) == 4 == len({photo.tobytes() for photo in found})
 
 
 def test_photos_that_changed_since(tmp_path, capfd):
