@@ -100,6 +100,8 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         if outs:
             kw["out"] = outs
         y = getattr(ufunc, method)(*_to_numpy(inputs), **_to_numpy(kw))
+        if ufunc is np.sign:
+            y = np.where(np.isnan(y), 0, y).astype(y.dtype)         # as CuPy before 14
         return outs[0] if outs else _wrapped(y)
 
     def __array_function__(self, func, kinds, args, kw):

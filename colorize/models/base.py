@@ -34,7 +34,7 @@ class Colorizer:
         """Check and keep the options that say how large things are."""
         if not is_int(size) or size < self.multiple or size % self.multiple:
             raise ValueError(f"size must be a multiple of {self.multiple}, got {size!r}")
-        if not isinstance(width, (int, float)) or not width > 0:
+        if not isinstance(width, (int, float)) or not 0 < width < math.inf:
             raise ValueError(f"width, a factor of the number of channels, must be above 0, got {width!r}")
         self.size, self.width, self.fit = int(size), width, choice("fit", fit, FITS)
 

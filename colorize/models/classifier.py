@@ -3,6 +3,7 @@ import numpy as np
 
 import minicnn as mc
 from minicnn.device import xp
+from minicnn.ops.shapes import count, number
 
 from ..bins import Bins, gamut, grid18
 from ..grids import EDGE
@@ -29,6 +30,14 @@ class Classifier(Colorizer):
         self.class_weights = mc.param(np.ones(self.bins.q))
         self.bin_means = mc.param(np.array(self.bins.means))
         mc.freeze([self.class_weights, self.bin_means])
+
+    def soft_targets(self, neighbours, sigma=5):
+        """Check and keep how soft targets are made: the nearest bins, and how fast their share falls, in ab units."""
+        if count("targets", "neighbours", neighbours) > self.bins.q:
+            raise ValueError(f"neighbours must be at most {self.bins.q}, the number of bins, got {neighbours}")
+        if not number("targets", "sigma", sigma) > 0:
+            raise ValueError(f"sigma must be above 0 ab units, got {sigma}")
+        self.neighbours, self.sigma = int(neighbours), float(sigma)
 
     def rebalance(self, prior, lambda_=0.5, sigma=5):
         """Weigh the bins by how rare they are in the photos that this Prior has counted."""

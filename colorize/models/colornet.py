@@ -26,7 +26,8 @@ class Colornet(Classifier):
                  neighbours=5, batchnorm=True, rebalance="none", where="loss"):
         self.sizes(size, width, fit)
         self.classes(bins, decode, temperature, rebalance)
-        self.neighbours, self.where = neighbours, choice("where", where, ("loss", "gradient"))
+        self.soft_targets(neighbours)
+        self.where = choice("where", where, ("loss", "gradient"))
         c64, c128, c256, c512 = scaled(width, 64, 128, 256, 512)
         self.net = mc.Chain(
             block(batchnorm, 1, c64, c64, stride=2), block(batchnorm, c64, c128, c128, stride=2),
@@ -45,7 +46,7 @@ class Colornet(Classifier):
         """(indices, values) of 8-bit ab, resized as OpenCV resizes uint8."""
         ab = rgb_to_lab8(self.photos(rgb))[..., 1:].astype("float32")
         small = resize(ab, (rgb.shape[1] // 4, rgb.shape[2] // 4), "opencv")
-        return self.bins.soft(small.round().clip(0, 255) - 128, k=self.neighbours)
+        return self.bins.soft(small.round().clip(0, 255) - 128, k=self.neighbours, sigma=self.sigma)
 
     def loss(self, x, y):
         return rebalanced(self(x), tuple(y), mc.value(self.class_weights), where=self.where)

@@ -26,7 +26,8 @@ class Nano(Classifier):
                  sigma=10.0, skips=True, context=True, batchnorm=True, rebalance="zhang", undo=True, where="loss"):
         self.sizes(size, width, fit)
         self.classes(bins, decode, temperature, rebalance, undo)
-        self.neighbours, self.sigma, self.where = neighbours, sigma, choice("where", where, ("loss", "gradient"))
+        self.soft_targets(neighbours, sigma)
+        self.where = choice("where", where, ("loss", "gradient"))
         self.net = Pyramid(scaled(width, 20, 40, 64, 72, 72), scaled(width, 72, 64, 64), self.bins.q, skips, context,
                            batchnorm)
 

@@ -27,7 +27,8 @@ class Zhang(Classifier):
                  batchnorm=True, rebalance="zhang", where="gradient"):
         self.sizes(size, width, fit)
         self.classes(bins, "annealed", temperature, rebalance)
-        self.neighbours, self.where = neighbours, choice("where", where, ("loss", "gradient"))
+        self.soft_targets(neighbours)
+        self.where = choice("where", where, ("loss", "gradient"))
         self.net = mc.Chain(body(width, batchnorm), head(width, self.bins.q))
         self.out = mc.Conv(self.bins.q, 2, 1, bias=False, init=lambda shape, rng: self.bins.centres[None, None] / 110)
 
@@ -43,7 +44,7 @@ class Zhang(Classifier):
     def targets(self, rgb):
         """(indices, values, whether the photo has any colour); ab of every fourth pixel."""
         ab = rgb_to_lab(self.photos(rgb)[:, ::4, ::4])[..., 1:]
-        return self.bins.soft(ab, k=self.neighbours) + (grey_mask(ab),)
+        return self.bins.soft(ab, k=self.neighbours, sigma=self.sigma) + (grey_mask(ab),)
 
     def loss(self, x, y):
         indices, values, colourful = y

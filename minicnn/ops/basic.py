@@ -139,10 +139,15 @@ def _inside(x, low, high):
     return xp(x).where(np.isnan(x), x, (x >= low) & (x <= high))
 
 
+def _sign(x):
+    """-1, 0 or 1; NaN where x is NaN, for which CuPy's sign may give 0."""
+    return xp(x).where(np.isnan(x), x, np.sign(x))
+
+
 exp.back = (lambda dy, y, x: mul(dy, y),)
 log.back = (lambda dy, y, x: div(dy, x),)
 sqrt.back = (lambda dy, y, x: div(dy, mul(y, 2)),)
-abs.back = (lambda dy, y, x: mul(dy, np.sign(value(x))),)
+abs.back = (lambda dy, y, x: mul(dy, _sign(value(x))),)
 clip.back = (lambda dy, y, x, low, high: mul(dy, _inside(value(x), float(low), float(high))),)
 
 # ------------------------------------------------------------------ reductions
