@@ -129,9 +129,6 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
     def __int__(self):
         return int(self._a)
 
-    def __index__(self):
-        return self._a.__index__()
-
     def __float__(self):
         return float(self._a)
 
