@@ -6,21 +6,25 @@ shape of the arguments; it owns the memory of everything inside it.
 from collections import OrderedDict
 
 from .device import Pool, cupy, on_gpu
+from .tracked import training
 
 __all__ = []
 MOST = 4                                    # graphs that are kept; each holds the memory of a forward pass
 
 
 class Replayed:
-    """f(*arrays) -> array, replayed. Where no graph can be recorded (CUDA before 11, cuBLAS, a wait for the GPU
-    inside f), f itself is called each time."""
+    """f(*arrays) -> array, replayed: what it computes in Python is as it was when it was recorded. Where no graph can
+    be recorded (CUDA before 11, cuBLAS, a wait for the GPU inside f), and in training, f itself is called each time."""
 
     def __init__(self, f):
         self.f, self.graphs = f, OrderedDict()
 
+    def __getstate__(self):                 # copies record their own: a copy of CuPy's would free the same graph again
+        return {"f": self.f, "graphs": OrderedDict()}
+
     def __call__(self, *args):
         """The result, in an array that the next call with these shapes overwrites, or a new one where f ran."""
-        if not args or not all(map(on_gpu, args)):
+        if training() or not args or not all(map(on_gpu, args)):
             return self.f(*args)
         key = (cupy().cuda.runtime.getDevice(), *((a.shape, a.dtype.char) for a in args))
         if key not in self.graphs:
@@ -62,10 +66,10 @@ def record(f, args):
             return None
         try:
             y = f(*inputs)
+            graph = stream.end_capture()
         except Exception:
             _abandon(stream)
             return None
-        graph = stream.end_capture()
     return Graph(graph, inputs, y, pool) if on_gpu(y) else None
 
 

@@ -1,4 +1,5 @@
 """fuse on the GPU: recorded once a shape, replayed with new images, plain launches where nothing can be recorded."""
+import copy
 import importlib
 
 import numpy as np
@@ -23,6 +24,9 @@ class Graph:
 
     def prepare(self, code, options, kernel):
         raise AssertionError(f"{kernel} is compiled while a graph is recorded")
+
+    def __reduce_ex__(self, protocol):
+        raise AssertionError("a copy of CuPy's graph frees what belongs to the first")
 
 
 class Stream(fake_cupy.Stream):
@@ -111,6 +115,38 @@ def test_what_cannot_be_recorded_is_launched_each_time(recording):
     for _ in range(2):
         close(numpy_backend("float32"), fused(recording.asarray(x)).get(), model(x))
     assert launches(fused) == [None]
+
+
+def test_a_graph_that_cannot_be_finished_is_given_up(recording, monkeypatch):
+    end = Stream.end_capture
+
+    def fails(self):
+        end(self)
+        raise RuntimeError("cudaErrorNotSupported: cudaGraphInstantiate")
+    monkeypatch.setattr(Stream, "end_capture", fails)
+    model = trained()
+    fused, x = mc.fuse(mc.gpucopy(model)), randn(1, 4, 4, 1).astype("float32")
+    close(numpy_backend("float32"), fused(recording.asarray(x)).get(), model(x))
+    assert launches(fused) == [None]
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, mc.gpucopy, mc.cpucopy])
+def test_copies_record_graphs_of_their_own(recording, copied):
+    fused, x = mc.fuse(mc.gpucopy(trained())), recording.asarray(randn(1, 4, 4, 1).astype("float32"))
+    y = fused(x)
+    again = copied(fused)
+    assert launches(again) == [] and launches(fused) == [2]
+    given, expected = (x.get(), y.get()) if copied is mc.cpucopy else (x, y)
+    assert abs(again(given) - expected).max() < 1e-6
+
+
+def test_in_training_nothing_is_recorded(recording):
+    """A layer that fuse does not know may draw random numbers there."""
+    fused = mc.fuse(mc.gpucopy(trained(lambda y: mc.dropout(y, 0.5))))
+    x = recording.asarray(randn(1, 4, 4, 1).astype("float32"))
+    with mc.force_training(True):
+        first, second = fused(x).get(), fused(x).get()
+    assert launches(fused) == [] and not np.array_equal(first, second)
 
 
 def test_without_graphs_kernels_are_launched(cuda_on_cpu, monkeypatch):
