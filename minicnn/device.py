@@ -138,7 +138,15 @@ def to(name, x):
 def _moved(x, name):
     """A deep copy of any object, its arrays on that device: deepcopy takes them from its memo."""
     arrays = [array for _, array in _arrays(x)]
-    return rebuilt(x, [(a, to(name, a) if on_gpu(a) or name != "cpu" else a.copy()) for a in arrays])
+    return rebuilt(x, [(a, _copied(name, a)) for a in arrays])
+
+
+def _copied(name, a):
+    """A new array on the device of that name, also where a is there already."""
+    if name == "cpu":
+        return to(name, a) if on_gpu(a) else a.copy()
+    with cupy().cuda.Device(int(name[5:])):
+        return cupy().array(a)
 
 
 def _arrays(x):

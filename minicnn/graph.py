@@ -13,13 +13,13 @@ MOST = 4                                    # graphs that are kept; each holds t
 
 
 class Replayed:
-    """f(*arrays) -> array, replayed: what it computes in Python is as it was when it was recorded. Where no graph can
-    be recorded (CUDA before 11, cuBLAS, a wait for the GPU inside f), and in training, f itself is called each time."""
+    """f(*arrays) -> array, replayed: what it computes in Python is as it was when it was recorded. In training, and
+    where no graph can be recorded (CUDA before 11, cuBLAS, a wait for the GPU inside f), f is called each time."""
 
     def __init__(self, f):
         self.f, self.graphs = f, OrderedDict()
 
-    def __getstate__(self):                 # copies record their own: a copy of CuPy's would free the same graph again
+    def __getstate__(self):                 # a copy records its own: one of CuPy's would free the same graph again
         return {"f": self.f, "graphs": OrderedDict()}
 
     def __call__(self, *args):

@@ -256,6 +256,15 @@ def test_copies_to_the_gpu_and_back(cuda_on_cpu):
         there(x)
 
 
+def test_a_copy_on_the_gpu_of_what_is_there_shares_nothing(cuda_on_cpu):
+    there = mc.gpucopy(model())
+    again = mc.gpucopy(there)
+    before = [a.get() for _, a in device._arrays(there)]
+    for _, a in device._arrays(again):
+        a[...] = 7
+    assert all(np.array_equal(a.get(), b) for (_, a), b in zip(device._arrays(there), before))
+
+
 @pytest.mark.parametrize("Opt", [mc.SGD, mc.Momentum, mc.Nesterov, mc.Adagrad, mc.Rmsprop, mc.Adadelta, mc.Adam],
                          ids=lambda o: o.__name__)
 def test_training_is_as_on_the_cpu(cuda_on_cpu, Opt):
