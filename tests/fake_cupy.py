@@ -100,8 +100,10 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         if outs:
             kw["out"] = outs
         y = getattr(ufunc, method)(*_to_numpy(inputs), **_to_numpy(kw))
-        if ufunc is np.sign:
-            y = np.where(np.isnan(y), 0, y).astype(y.dtype)         # as CuPy before 14
+        if ufunc is np.sign:                        # these two are CuPy's before 14
+            y = np.where(np.isnan(y), 0, y).astype(y.dtype)
+        if y.dtype == "float32" and any(type(x) is int and not -32769 < x < 65536 for x in inputs):
+            y = y.astype("float64")
         return outs[0] if outs else _wrapped(y)
 
     def __array_function__(self, func, kinds, args, kw):
