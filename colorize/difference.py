@@ -41,7 +41,8 @@ def _ciede2000(x, y):
 
     grey = c1 * c2 == 0
     dh = m.where(grey, 0, h2 - h1)
-    turn = m.where(dh > np.pi, -2 * np.pi, m.where(dh < -np.pi, 2 * np.pi, 0))
+    half = np.pi + 1e-6                     # exactly half a turn is none, however its last digit is rounded
+    turn = m.where(dh > half, -2 * np.pi, m.where(dh < -half, 2 * np.pi, 0))
     dh = dh + turn
     h = (h1 + h2) / 2
     h = m.where(turn != 0, m.where(h1 + h2 < 2 * np.pi, h + np.pi, h - np.pi), h)
