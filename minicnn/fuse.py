@@ -20,8 +20,8 @@ __all__ = ["fuse"]
 
 
 class Fused:
-    """A model for inference: a fresh output, or `out=` filled; one thread at a time. On the GPU the whole forward
-    pass is one CUDA graph, recorded at the first call with images of a new shape."""
+    """A model for inference: a fresh output, or `out=` filled; one thread and one stream at a time. On the GPU the
+    whole forward pass is one CUDA graph, recorded at the first call with images of a new shape."""
 
     def __init__(self, model):
         self.model, self.replayed = model, Replayed(model)
