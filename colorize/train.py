@@ -74,7 +74,8 @@ def flags():
     add("--augment", type=_augment, metavar="HOW", help="none, flip, tenfold, or flip=0.5,scale=0.8 (flip)")
     add("--shuffle", choices=["each", "once"], help="each pass anew, or once (each)")
     add("--init", metavar="WEIGHTS", help="begin with these weights: a run, .safetensors, .pth, .h5, TensorFlow")
-    add("--freeze", action="append", metavar="PREFIX", help="weights with such names stay as they are; repeatable")
+    add("--freeze", action="append", metavar="PREFIX",
+        help="weights with such names stay as they are (the running moments of their BatchNorms do not); repeatable")
     add("--cache-features", type=switch, nargs="?", const=True, metavar="BOOL",
         help="keep what a frozen encoder gives for each photo on disk: the decoder alone trains (false)")
     add("--val-photos", type=whole(1), metavar="N", help="how many photos validate (256)")
