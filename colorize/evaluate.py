@@ -19,12 +19,13 @@ import minicnn as mc
 from minicnn.device import current, to
 from minicnn.files import write
 
-from . import answers, program, published
+from . import program
 from .color import rgb_to_lab, rgb_to_luminance
-from .comparing import Comparison
 from .data.batches import ahead
 from .data.folder import rooted, shape_after
 from .data.photos import RESAMPLINGS, Unreadable, decoded, resized
+from .evaluation import answers, published
+from .evaluation.comparing import Comparison
 from .metrics import Metrics, table
 from .models.table import available
 

@@ -17,19 +17,20 @@ import sys
 import minicnn as mc
 from minicnn.device import current
 
-from . import models, preparing, program
+from . import models, program
 from .bins import Prior
-from .curves import MISSING, missing
-from .features import encoder_of
+from .evaluation.published import numbers
 from .models.classifier import Classifier
 from .models.table import available, counts, fits, memory
-from .preparing import Photos
 from .program import number, share, switch, whole
-from .published import numbers
-from .recipes import LENGTHS, RECIPES, differences
-from .report import aligned, beside, table, write_pictures, write_report
-from .runs import Run, check_new
-from .training import SAMPLES, START, Training, cell, clock
+from .training import preparing
+from .training.curves import MISSING, missing
+from .training.features import encoder_of
+from .training.loop import SAMPLES, START, Training, cell, clock
+from .training.preparing import Photos
+from .training.recipes import LENGTHS, RECIPES, differences
+from .training.report import aligned, beside, table, write_pictures, write_report
+from .training.runs import Run, check_new
 
 __all__ = ["main"]
 

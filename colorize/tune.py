@@ -26,11 +26,11 @@ import minicnn as mc
 from minicnn.files import write
 
 from . import program, train
-from .heat import draw
 from .metrics import rising
-from .report import aligned
-from .runs import Run
-from .trials import Stopped, Trials, arguments, opened
+from .training.report import aligned
+from .training.runs import Run
+from .tuning.heat import draw
+from .tuning.trials import Stopped, Trials, arguments, opened
 
 __all__ = ["main"]
 

@@ -13,10 +13,11 @@ import pytest
 from PIL import Image
 
 import minicnn as mc
-from colorize import answers, evaluate, models, program, published
+from colorize import evaluate, models, program
+from colorize.evaluation import answers, published
 from colorize.color import lab_to_rgb, rgb_to_lab, rgb_to_luminance
-from colorize.comparing import Comparison
-from colorize.runs import save_model
+from colorize.evaluation.comparing import Comparison
+from colorize.weights.own import save_model
 
 from ..tools import missing, need
 

@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 import minicnn as mc
-from colorize import features, preparing, recipes, runs, train, training
+from colorize import train
 from colorize.models import build, names
+from colorize.training import features, loop, preparing, recipes, runs
+from colorize.weights.own import model_of
 
 from ..tools import need
 from .runner import TINY, lines, photos, started, status
@@ -84,7 +86,7 @@ def test_the_samples_are_the_same_photos(run):
 
 
 def test_the_weights_say_what_they_are(run):
-    model, notes = runs.model_of(run)
+    model, notes = model_of(run)
     assert model.name == "nano" and model.options["width"] == 0.3
     assert json.loads(notes["step"]) == json.loads((run / "result.json").read_text())["best"]["step"]
 
@@ -162,7 +164,7 @@ def test_a_loss_that_is_not_a_number(tmp_path, capfd):
                                "1e30", "--schedule", "constant", "--steps", "50", "--out", out)
     assert "the loss is not a number at step" in sentence and "smaller --lr" in sentence
     assert f"the checkpoint of step 0 is kept in {out}" in sentence
-    model, _ = runs.model_of(out)
+    model, _ = model_of(out)
     assert all(np.isfinite(mc.value(p)).all() for p in mc.params(model))
 
 
@@ -179,18 +181,18 @@ def test_a_full_disk(tmp_path, capfd, monkeypatch, what):
 
     def no_room(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), what)
-    after, log, write = training.Training.after, runs.Run.log, mc.files.write
+    after, log, write = loop.Training.after, runs.Run.log, mc.files.write
     now = [0]
 
     def counted(self, loss):
         now[0] = self.state["step"] + 1
         after(self, loss)
-    monkeypatch.setattr(training.Training, "after", counted)
+    monkeypatch.setattr(loop.Training, "after", counted)
     monkeypatch.setattr(runs.Run, "log", lambda self, **line: no_room() if full[0] and now[0] >= 10 and
                         what == "metrics.jsonl" else log(self, **line))
     failing = lambda path, data: no_room() if full[0] and now[0] >= 10 and str(path).endswith(what) else \
         write(path, data)
-    for module in ("minicnn.files", "colorize.pictures", "colorize.runs"):
+    for module in ("minicnn.files", "colorize.evaluation.pictures", "colorize.training.runs"):
         monkeypatch.setattr(sys.modules[module], "write", failing)
     flags = [*SHORT, "--checkpoint", "0"]
     sentence = refused_quietly(capfd, *flags, "--out", out)
@@ -200,7 +202,7 @@ def test_a_full_disk(tmp_path, capfd, monkeypatch, what):
     full[0] = False
     assert status("--resume", out) == 0
     assert status(*flags, "--out", tmp_path / "whole") == 0
-    a, b = (runs.model_of(r / "last.safetensors")[0] for r in (out, tmp_path / "whole"))
+    a, b = (model_of(r / "last.safetensors")[0] for r in (out, tmp_path / "whole"))
     assert all(np.array_equal(mc.value(p), mc.value(q)) for p, q in zip(mc.params(a), mc.params(b)))
 
 
@@ -279,7 +281,7 @@ def test_activation_is_the_last_one_where_there_is_no_other():
 def test_init_and_freeze(run, tmp_path):
     out = tmp_path / "run"
     assert status(*TINY, "--width", "0.3", "--steps", "3", "--init", run, "--freeze", "net.down", "--out", out) == 0
-    (before, _), (after, _) = runs.model_of(run), runs.model_of(out / "last.safetensors")
+    (before, _), (after, _) = model_of(run), model_of(out / "last.safetensors")
     same = [np.array_equal(mc.value(p), mc.value(q)) for p, q in zip(mc.params(before.net.down),
                                                                      mc.params(after.net.down))]
     assert all(same) and len(same) == 10
@@ -306,7 +308,7 @@ def test_features_of_a_frozen_encoder_are_computed_once(tmp_path, monkeypatch):
     assert status("--resume", tmp_path / "run", "--steps", "10") == 0
     assert min(asked) == 10 and (tmp_path / "run" / "features.numbers").stat().st_size == size == 10 * 4 * 20
     assert status(*DECODER, *data, "--schedule", "constant", "--steps", "10", "--out", tmp_path / "plain") == 0
-    (a, _), (b, _) = (runs.model_of(tmp_path / name / "last.safetensors") for name in ("run", "plain"))
+    (a, _), (b, _) = (model_of(tmp_path / name / "last.safetensors") for name in ("run", "plain"))
     for p, q in zip(mc.params(a), mc.params(b)):
         assert np.allclose(mc.value(p), mc.value(q), atol=1e-4)
     assert [line["loss"] for line in lines(tmp_path / "run") if "loss" in line] == pytest.approx(

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from colorize import heat, program, train, tune
-from colorize.trials import name_of
+from colorize import program, train, tune
+from colorize.tuning import heat
+from colorize.tuning.trials import name_of
 
 from ..tools import need
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import minicnn as mc
-from colorize import answers, models
-from colorize.runs import model_of, save_model
+from colorize import models
+from colorize.evaluation import answers
+from colorize.weights.own import model_of, save_model
 from colorize.weights import importers, torch_pickle
 
 from ...tools import need

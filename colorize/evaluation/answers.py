@@ -9,10 +9,10 @@ import os
 import minicnn as mc
 from minicnn.files import metadata
 
-from . import models, program
-from .data.photos import find
-from .runs import options_of
-from .weights import importers, tensorbundle
+from .. import models, program
+from ..data.photos import find
+from ..weights import importers, tensorbundle
+from ..weights.own import options_of
 
 __all__ = ["Coloured", "Model", "opened"]
 

@@ -12,12 +12,12 @@ import minicnn as mc
 from minicnn.autograd import Param
 from minicnn.walk import walk
 
-from . import models, program
-from .bins import Prior
-from .data.batches import ahead
-from .models.classifier import Classifier
+from .. import models, program
+from ..bins import Prior
+from ..data.batches import ahead
+from ..models.classifier import Classifier
+from ..weights import importers
 from .validation import Validation, survey
-from .weights import importers
 
 __all__ = ["Photos", "build", "frozen", "optimizer", "rate"]
 

@@ -6,10 +6,10 @@ import numpy as np
 import minicnn as mc
 from minicnn.device import current, to
 
-from .color import lab_to_rgb, rgb_to_lab
-from .metrics import Metrics, grey, mean_ab
-from .models.classifier import Classifier
-from .published import AsPublished
+from ..color import lab_to_rgb, rgb_to_lab
+from ..evaluation.published import AsPublished
+from ..metrics import Metrics, grey, mean_ab
+from ..models.classifier import Classifier
 
 __all__ = ["Validation", "survey"]
 

@@ -14,9 +14,9 @@ import re
 
 from minicnn.files import write
 
-from .metrics import rising
-from .program import sentence
-from .runs import Run
+from ..metrics import rising
+from ..program import sentence
+from ..training.runs import Run
 
 __all__ = ["Stopped", "Trials", "arguments", "opened"]
 

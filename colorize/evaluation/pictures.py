@@ -18,7 +18,7 @@ from minicnn.files import write
 from minicnn.layers import Conv, Dense
 from minicnn.walk import rebuilt, walk
 
-from .color import lab_to_rgb, rgb_to_luminance, to_uint8
+from ..color import lab_to_rgb, rgb_to_luminance, to_uint8
 
 __all__ = ["STRIP", "activations", "coloured", "filters", "fitted", "grid", "save", "sheet", "strips"]
 

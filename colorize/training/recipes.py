@@ -9,7 +9,7 @@ __all__ = ["RECIPES", "Recipe", "differences"]
 
 Recipe = namedtuple("Recipe", "settings options photos init readings")
 Recipe.__doc__ = """settings: flags. options: of the model. photos: what the document trained on. init: the weights it
-began with, or None. readings: what is ours. published.py has the numbers that came out."""
+began with, or None. readings: what is ours. evaluation/published.py has the numbers that came out."""
 
 WHOLE = {"resize": "squash", "crop": "none", "augment": "none", "keep_grey": True}      # all of each photo, squashed
 

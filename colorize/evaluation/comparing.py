@@ -8,9 +8,9 @@ import numpy as np
 
 from minicnn.device import current, to
 
+from ..color import rgb_to_lab
+from ..metrics import Metrics, grey, mean_ab, rising
 from . import pictures
-from .color import rgb_to_lab
-from .metrics import Metrics, grey, mean_ab, rising
 from .published import AsPublished
 
 __all__ = ["Comparison"]

@@ -16,11 +16,11 @@ from tqdm import tqdm
 import minicnn as mc
 from minicnn.device import current
 
-from . import pictures
+from ..evaluation import pictures
+from ..weights.own import save_model
 from .curves import Board, draw
 from .features import Features
 from .preparing import optimizer, rate
-from .runs import save_model
 
 __all__ = ["START", "Training"]
 

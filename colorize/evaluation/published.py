@@ -8,8 +8,8 @@ import numpy as np
 
 from minicnn.device import xp
 
-from .color import lab_to_rgb, rgb_to_yuv
-from .models.resize import resize
+from ..color import lab_to_rgb, rgb_to_yuv
+from ..models.resize import resize
 
 __all__ = ["NUMBERS", "AsPublished", "Number", "numbers"]
 

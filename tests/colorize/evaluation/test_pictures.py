@@ -6,9 +6,10 @@ import pytest
 from PIL import Image
 
 import minicnn as mc
-from colorize import models, pictures
+from colorize import models
 from colorize.color import rgb_to_lab
-from colorize.pictures import GAP, LINE
+from colorize.evaluation import pictures
+from colorize.evaluation.pictures import GAP, LINE
 
 RANDOM = np.random.default_rng(0)
 

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from .curves import missing
-from .metrics import rising
+from ..metrics import rising
+from ..training.curves import missing
 
 __all__ = ["draw"]
 

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import minicnn as mc
-from colorize import models, runs
+from colorize import models
+from colorize.training import runs
+from colorize.weights.own import model_of, save_model
 
 
 def tiny():
@@ -74,12 +76,12 @@ def test_leftovers_of_a_killed_program_go(tmp_path):
 
 def test_weights_know_their_model(tmp_path):
     model = tiny()
-    runs.save_model(tmp_path / "w.safetensors", model, step=7)
-    other, notes = runs.model_of(tmp_path / "w.safetensors")
+    save_model(tmp_path / "w.safetensors", model, step=7)
+    other, notes = model_of(tmp_path / "w.safetensors")
     assert other.name == "nano" and other.options == model.options and json.loads(notes["step"]) == 7
     assert all(np.array_equal(mc.value(p), mc.value(q)) for p, q in zip(mc.params(model), mc.params(other)))
     mc.save(tmp_path / "bare.safetensors", model)
     with pytest.raises(ValueError, match="does not say which model"):
-        runs.model_of(tmp_path / "bare.safetensors")
+        model_of(tmp_path / "bare.safetensors")
     with pytest.raises(FileNotFoundError):
-        runs.model_of(tmp_path)
+        model_of(tmp_path)

@@ -7,7 +7,7 @@ import os
 
 from minicnn.files import write
 
-from . import pictures
+from ..evaluation import pictures
 
 __all__ = ["aligned", "beside", "table", "write_pictures", "write_report"]
 
