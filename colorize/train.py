@@ -40,7 +40,7 @@ DEFAULTS = {
     "lr": None, "schedule": "cosine", "warmup": 0.02, "optimizer": "adam", "l2": 0.0, "decay": 0.0, "gclip": 0.0,
     "augment": "flip", "shuffle": "each", "workers": 2, "seed": 1, "resize": "short-side", "resize_to": None,
     "resample": "bicubic", "crop": "random", "keep_grey": False, "val_photos": 256, "validate": None,
-    "checkpoint": 30.0, "device": "auto", "init": None, "freeze": [], "cache_features": False,
+    "checkpoint": 30.0, "device": "auto", "init": None, "init_part": [], "freeze": [], "cache_features": False,
     "tensorboard": False,
 }
 CHANGEABLE = ("epochs", "steps", "minutes", "workers", "device", "checkpoint", "tensorboard")     # with --resume
@@ -75,6 +75,9 @@ def flags():
     add("--augment", type=_augment, metavar="HOW", help="none, flip, tenfold, or flip=0.5,scale=0.8 (flip)")
     add("--shuffle", choices=["each", "once"], help="each pass anew, or once (each)")
     add("--init", metavar="WEIGHTS", help="begin with these weights: a run, .safetensors, .pth, .h5, TensorFlow")
+    add("--init-part", action="append", metavar="PREFIX",
+        help="of --init, a run or file of ours, take only the weights with such names (net.0 is an encoder); "
+             "the model may be another; repeatable")
     add("--freeze", action="append", metavar="PREFIX",
         help="weights with such names stay as they are (the running moments of their BatchNorms do not); repeatable")
     add("--cache-features", type=switch, nargs="?", const=True, metavar="BOOL",

@@ -17,6 +17,7 @@ from ..bins import Prior
 from ..data.batches import ahead
 from ..models.classifier import Classifier
 from ..weights import importers
+from ..weights.own import load_part
 from .validation import Validation, survey
 
 __all__ = ["Photos", "build", "frozen", "optimizer", "rate"]
@@ -35,7 +36,13 @@ def build(settings, options):
     if settings["init"]:
         path = settings["init"]
         best = os.path.join(path, "best.safetensors")
-        importers.load(best if os.path.isfile(best) else path, model)
+        path = best if os.path.isfile(best) else path
+        if settings["init_part"]:
+            load_part(path, model, settings["init_part"])
+        else:
+            importers.load(path, model)
+    elif settings["init_part"]:
+        raise ValueError("--init-part says what of --init to take: give --init, too")
     for prefix in settings["freeze"]:
         mc.freeze(frozen(model, prefix))
     return model

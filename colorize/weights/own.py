@@ -3,11 +3,15 @@ import json
 import os
 
 import minicnn as mc
+from minicnn.autograd import Param
+from minicnn.device import current, to
 from minicnn.files import metadata
+from minicnn.ops.batchnorm import bnmoments
+from minicnn.walk import walk
 
 from .. import models
 
-__all__ = ["model_of", "options_of", "save_model"]
+__all__ = ["load_part", "model_of", "options_of", "save_model"]
 
 
 def save_model(path, model, opt=False, **notes):
@@ -35,3 +39,30 @@ def model_of(path):
     model = models.build(notes["model"], **options_of(notes, path))
     mc.load(path, model)
     return model, notes
+
+
+def load_part(path, model, prefixes):
+    """Take from a run or file of `save_model` only the arrays whose names begin with one of these; how many came.
+
+    The file may hold another model: a VGG16 that learned in one can go on in another.
+    """
+    old, new = (dict(walk(m, (Param, bnmoments))) for m in (model_of(path)[0], model))
+    for prefix in prefixes:
+        wanted = {name for name in (*old, *new) if name.startswith(prefix)}
+        misfits = sorted(name for name in wanted if name not in old or name not in new or
+                         _shapes(old[name]) != _shapes(new[name]))
+        if misfits or not wanted:
+            what = f"{misfits[0]} is not there, or of another shape" if misfits else "it has no such name"
+            raise ValueError(f"the part {prefix!r} of {path} does not fit {model.name}: {what}")
+        for name in wanted:
+            for key in _arrays(new[name]):
+                setattr(new[name], key, to(current(), getattr(old[name], key)).copy())
+    return sum(len(_arrays(x)) for name, x in new.items() if name.startswith(tuple(prefixes)))
+
+
+def _arrays(x):
+    return ("value",) if isinstance(x, Param) else ("mean", "var")
+
+
+def _shapes(x):
+    return [getattr(x, key).shape for key in _arrays(x)]

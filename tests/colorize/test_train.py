@@ -288,6 +288,21 @@ def test_init_and_freeze(run, tmp_path):
     assert not np.array_equal(mc.value(before.net.scores.w), mc.value(after.net.scores.w))
 
 
+def test_a_part_of_another_models_weights(run, tmp_path, capfd):
+    out, other = tmp_path / "run", ["--width", "0.3", "--bins", "30"]
+    flags = [*TINY, *other, "--steps", "1", "--lr", "1e-9", "--init", run]
+    assert "does not fit" in refused(capfd, *flags, "--out", out)
+    assert status(*flags, "--init-part", "net.down", "--init-part", "net.up", "--out", out) == 0
+    (before, _), (after, _) = model_of(run), model_of(out / "last.safetensors")
+    for name in ("down", "up"):
+        for p, q in zip(mc.params(getattr(before.net, name)), mc.params(getattr(after.net, name))):
+            assert np.allclose(mc.value(p), mc.value(q), atol=1e-6)
+    capfd.readouterr()
+    for part in ("net.scores", "net.nothing"):
+        assert f"the part '{part}' of" in refused(capfd, *flags, "--init-part", part, "--out", tmp_path / "other")
+    assert "give --init" in refused(capfd, *SHORT, "--init-part", "net.down", "--out", tmp_path / "other")
+
+
 DECODER = ["--model", "vgg-decoder", "--width", "0.04", "--size", "32", "--crop", "centre", "--augment", "none",
            "--batch", "4", "--device", "cpu", "--validate", "10", "--lr", "0.001"]
 
