@@ -79,7 +79,7 @@ def flags():
         help="of --init, a run or file of ours, take only the weights with such names (net.0 is an encoder); "
              "the model may be another; repeatable")
     add("--freeze", action="append", metavar="PREFIX",
-        help="weights with such names stay as they are (the running moments of their BatchNorms do not); repeatable")
+        help="weights with such names stay as they are, and BatchNorms with their running moments; repeatable")
     add("--cache-features", type=switch, nargs="?", const=True, metavar="BOOL",
         help="keep what a frozen encoder gives for each photo on disk: the decoder alone trains (false)")
     add("--val-photos", type=whole(1), metavar="N", help="how many photos validate (256)")

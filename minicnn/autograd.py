@@ -322,6 +322,9 @@ def params(x):
 
 
 def freeze(x, frozen=True):
-    """Make all Params inside x stay as they are: `diff` gives them no gradient. `frozen=False` undoes it."""
+    """Make all Params inside x stay as they are: `diff` gives them no gradient. `frozen=False` undoes it.
+
+    A BatchNorm whose params are frozen keeps its running moments, too, and uses them while training.
+    """
     for p in params(x):
         p.frozen = frozen

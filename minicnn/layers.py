@@ -61,13 +61,17 @@ class Dense:
 
 
 class BatchNorm:
-    """batchnorm over C channels: `params` holds C scales, then C shifts; `moments` the running mean and variance."""
+    """batchnorm over C channels: `params` holds C scales, then C shifts; `moments` the running mean and variance.
+
+    Frozen, it is as outside of training: it uses its moments, and they stay as they are.
+    """
 
     def __init__(self, channels, *, momentum=0.1, eps=1e-5):
         self.params, self.moments, self.eps = Param(bnparams(channels)), bnmoments(channels, momentum=momentum), eps
 
     def __call__(self, x, activation=None):
-        return batchnorm(x, self.moments, self.params, eps=self.eps, activation=activation)
+        training = False if getattr(self.params, "frozen", False) else None
+        return batchnorm(x, self.moments, self.params, eps=self.eps, training=training, activation=activation)
 
 
 class Dropout:

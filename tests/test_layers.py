@@ -101,6 +101,30 @@ def test_fused_output_and_shapes():
         fast(x, out=out[:, 1:])
 
 
+def test_a_frozen_batchnorm_uses_its_moments_and_leaves_them_alone():
+    model = randomised(autoencoder())
+    bn, other = model[1], model[4]
+    mc.freeze(bn)
+    before = [x.copy() for x in (bn.moments.mean, bn.moments.var, other.moments.mean)]
+    x = np.random.default_rng(1).standard_normal((2, 4, 4, 7)).astype("float32")
+    scale, shift = np.split(mc.value(bn.params), 2)
+    expected = (x - before[0]) / np.sqrt(before[1] + bn.eps) * scale + shift
+    w = mc.Param(np.ones(1, "float32"))
+    for activation, f in ((None, lambda y: y), ("tanh", np.tanh), ("relu", lambda y: np.maximum(y, 0))):
+        with mc.force_training(True):
+            np.testing.assert_allclose(bn(x, activation), f(expected), rtol=1e-4, atol=1e-5)
+    tape = mc.diff(lambda: mc.sum(bn(x * w)))
+    slope = (x * scale / np.sqrt(before[1] + bn.eps)).sum()
+    np.testing.assert_allclose(mc.grad(tape, w), [slope], rtol=1e-3)
+    assert mc.grad(tape, bn.params) is None
+    mc.diff(lambda: mc.sum(model(np.ones((2, 8, 8, 1), "float32"))))
+    assert np.array_equal(bn.moments.mean, before[0]) and np.array_equal(bn.moments.var, before[1])
+    assert not np.array_equal(other.moments.mean, before[2])
+    mc.freeze(bn, frozen=False)
+    mc.diff(lambda: mc.sum(bn(x)))
+    assert not np.array_equal(bn.moments.mean, before[0])
+
+
 def test_summary_counts(capsys):
     model = autoencoder()
     totals = mc.summary(model, (16, 16, 1))

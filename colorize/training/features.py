@@ -13,7 +13,6 @@ import minicnn as mc
 from minicnn.autograd import Param
 from minicnn.device import current, to
 from minicnn.layers import Dropout
-from minicnn.ops.batchnorm import bnmoments
 from minicnn.walk import walk
 
 __all__ = ["Features", "encoder_of"]
@@ -26,8 +25,9 @@ def encoder_of(settings, model):
     layers = getattr(model.net, "layers", ())
     n = next((i for i, layer in enumerate(layers) if not _constant(layer)), 0)
     if not n:
-        raise ValueError("--cache-features needs a model that begins with frozen layers and no batchnorm or dropout; "
-                         f"{model.name} does not, vgg-decoder does, and vgg-uv with --frozen true")
+        raise ValueError("--cache-features needs a model that begins with frozen layers and no dropout in them; "
+                         f"{model.name} does not, vgg-decoder does, vgg-uv with --frozen true, zhang with --freeze "
+                         "net.layers.0")
     if settings["data"] == "scenes" or settings["crop"] == "random" or settings["augment"] != "none":
         raise ValueError("--cache-features needs photos that come again just as they were: give --data, --crop "
                          "centre or none, and --augment none")
@@ -35,9 +35,9 @@ def encoder_of(settings, model):
 
 
 def _constant(layer):
-    """Does it hold frozen Params, and nothing that behaves otherwise while training?"""
+    """Does it hold frozen Params, and nothing that behaves otherwise while training (a frozen BatchNorm does not)?"""
     weights = [p for _, p in walk(layer, Param)]
-    return bool(weights) and all(p.frozen for p in weights) and not list(walk(layer, (bnmoments, Dropout)))
+    return bool(weights) and all(p.frozen for p in weights) and not list(walk(layer, Dropout))
 
 
 class Features:

@@ -14,6 +14,7 @@ from colorize import train
 from colorize.models import build, names
 from colorize.training import features, loop, preparing, recipes, runs
 from colorize.weights.own import model_of
+from minicnn.walk import walk
 
 from ..tools import need
 from .runner import TINY, lines, photos, started, status
@@ -285,6 +286,9 @@ def test_init_and_freeze(run, tmp_path):
     same = [np.array_equal(mc.value(p), mc.value(q)) for p, q in zip(mc.params(before.net.down),
                                                                      mc.params(after.net.down))]
     assert all(same) and len(same) == 10
+    moments = [[bn.moments for _, bn in walk(model.net.down, mc.BatchNorm)] for model in (before, after)]
+    assert all(np.array_equal(a.mean, b.mean) and np.array_equal(a.var, b.var) for a, b in zip(*moments))
+    assert len(moments[0]) == 5
     assert not np.array_equal(mc.value(before.net.scores.w), mc.value(after.net.scores.w))
 
 
@@ -328,6 +332,24 @@ def test_features_of_a_frozen_encoder_are_computed_once(tmp_path, monkeypatch):
         assert np.allclose(mc.value(p), mc.value(q), atol=1e-4)
     assert [line["loss"] for line in lines(tmp_path / "run") if "loss" in line] == pytest.approx(
         [line["loss"] for line in lines(tmp_path / "plain") if "loss" in line], rel=1e-4)
+
+
+def test_features_of_a_frozen_encoder_with_batchnorm(tmp_path):
+    """What is kept is what the encoder gives while the decoder trains behind it."""
+    flags = ["--model", "zhang", "--width", "0.03", "--size", "32", "--crop", "centre", "--augment", "none",
+             "--batch", "4", "--device", "cpu", "--validate", "10", "--steps", "6", "--freeze", "net.layers.0",
+             "--lr", "0.001", "--data", photos(tmp_path / "photos", 8), "--val", photos(tmp_path / "val", 2, seed=5)]
+    assert status(*flags, "--out", tmp_path / "plain") == 0
+    assert status(*flags, "--cache-features", "--out", tmp_path / "kept") == 0
+    (a, _), (b, _) = (model_of(tmp_path / name / "last.safetensors") for name in ("plain", "kept"))
+    mc.seed(1)
+    fresh = build("zhang", width=0.03, size=32)
+    head = list(zip(mc.params(a.net[1]), mc.params(b.net[1])))
+    assert len(head) == 8 and all(np.allclose(mc.value(p), mc.value(q), atol=1e-4) for p, q in head)
+    assert np.array_equal(mc.value(a.net[0][0][0].w), mc.value(fresh.net[0][0][0].w))
+    assert not np.allclose(mc.value(a.net[1][0].w), mc.value(fresh.net[1][0].w), atol=1e-3)
+    for _, bn in walk(a.net[0], mc.BatchNorm):
+        assert not bn.moments.mean.any() and (bn.moments.var == 1).all()
 
 
 def test_features_that_cannot_be_kept(capfd, tmp_path):
