@@ -1,0 +1,30 @@
+"""A photo in memory: its pixels, and what its file said beside them."""
+import numpy as np
+
+__all__ = ["Photo"]
+
+
+class Photo:
+    """pixels: (H, W, 1) or (H, W, 3), uint8 or uint16, upright; alpha: (H, W) of the same dtype, straight, or None.
+
+    kind: the format of its file, "JPEG", "PNG", "TIFF", "WEBP" or "BMP".
+    info: what the file said beside the pixels, which writing.py keeps where the format can: "exif" (a TIFF structure,
+        orientation 1), "icc" (an RGB profile), "xmp", "iptc" (bytes each), "dpi" (x, y), "tables" (of a JPEG,
+        luminance first), "compression" (of a TIFF), "lossless" (of a WebP), "segments" (of a JPEG) and "chunks" (of a
+        PNG), (name, bytes) each.
+    notes: sentences for the user, such as which frame was taken.
+    """
+
+    def __init__(self, pixels, alpha=None, kind="PNG", info=None, notes=()):
+        if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or pixels.dtype not in (np.uint8, np.uint16):
+            raise ValueError(f"a Photo needs pixels (H, W, 1 or 3) of uint8 or uint16, got {pixels.shape} of "
+                             f"{pixels.dtype}")
+        if alpha is not None and (alpha.shape != pixels.shape[:2] or alpha.dtype != pixels.dtype):
+            raise ValueError(f"a Photo with pixels {pixels.shape} of {pixels.dtype} needs alpha like them, got "
+                             f"{alpha.shape} of {alpha.dtype}")
+        self.pixels, self.alpha, self.kind = pixels, alpha, kind
+        self.info, self.notes = info or {}, tuple(notes)
+
+    def with_pixels(self, pixels):
+        """The same photo with other pixels, of the same height and width."""
+        return Photo(pixels, self.alpha, self.kind, self.info, self.notes)
