@@ -21,20 +21,36 @@ VERSION = 1
 FLOATS = "F16", "F32", "F64"
 
 
-def save(path, model, opt=False, notes=None):
+def save(path, model, opt=False, notes=None, dtype=None):
     """Write every Param and bnmoments of the model (any object) to a safetensors file; opt=True: optimizers too.
 
-    notes: {name: text} to keep in the same file, which `metadata` reads.
+    notes: {name: text} to keep in the same file, which `metadata` reads. dtype="float16" halves the file; `load`
+    gives the model its own dtype again.
 
     The file appears under its name only once it is complete: a crash leaves the old one as it was.
     """
+    if dtype not in (None, "float16", "float32", "float64"):
+        raise ValueError(f"save got dtype {dtype!r}: expected 'float16', 'float32' or 'float64'")
+    if dtype is not None and opt:
+        raise ValueError("save got dtype= with opt=True, but what optimizers know keeps its dtype: drop one of them")
     arrays = {name: getattr(owner, key) for name, (owner, key) in _places(model).items()}
     if opt:
         for name, p in _params(model):
             for key, x in ({} if p.opt is None else p.opt.state()).items():
                 arrays[f"opt.{name}.{key}"] = x
-    arrays = {name: np.array(to("cpu", x), order="C") for name, x in arrays.items()}
+    arrays = {name: _stored(name, to("cpu", x), dtype) for name, x in arrays.items()}
     write(path, serialise(arrays, {**(notes or {}), "format": "minicnn", "version": str(VERSION)}))
+
+
+def _stored(name, x, dtype):
+    """A copy of x, of that dtype if one is given, whose range must do."""
+    if dtype is None:
+        return np.array(x, order="C")
+    with np.errstate(over="ignore"):        # it is found right below
+        y = np.array(x, dtype, order="C")
+    if np.isinf(y).any() and not np.isinf(x).any():
+        raise ValueError(f"{name} has numbers up to {np.abs(x).max():g}, too large for {dtype}: save without dtype=")
+    return y
 
 
 def metadata(path):

@@ -278,3 +278,29 @@ def test_notes_of_what_is_no_such_file(tmp_path):
         metadata(path)
     with pytest.raises(FileNotFoundError):
         metadata(tmp_path / "missing")
+
+
+def test_half_precision_on_disk(tmp_path):
+    model, half, full = trained(), tmp_path / "half.safetensors", tmp_path / "full.safetensors"
+    mc.save(half, model, dtype="float16", notes={"a": "b"})
+    mc.save(full, model)
+    stored = load_file(str(half))
+    assert {x.dtype for x in stored.values()} == {np.dtype("float16")} and metadata(half)["a"] == "b"
+    again = Model()
+    mc.load(half, again)
+    assert again.layers[0].w.value.dtype == np.float32
+    for name, x in load_file(str(full)).items():
+        assert np.array_equal(stored[name], x.astype("float16"))
+    assert np.array_equal(again.layers[1].w.value, model.layers[1].w.value.astype("float16").astype("float32"))
+
+
+def test_half_precision_that_does_not_fit(tmp_path):
+    model = Model()
+    model.scale.value = np.array(1e6, "float32")
+    with pytest.raises(ValueError, match="scale has numbers up to 1e.06, too large for float16"):
+        mc.save(tmp_path / "x", model, dtype="float16")
+    with pytest.raises(ValueError, match="expected 'float16', 'float32' or 'float64'"):
+        mc.save(tmp_path / "x", model, dtype="int8")
+    with pytest.raises(ValueError, match="drop one of them"):
+        mc.save(tmp_path / "x", model, dtype="float16", opt=True)
+    assert not list(tmp_path.iterdir())

@@ -1,7 +1,10 @@
 """The Numba kernels at realistic sizes: near float64, the same bits for any number of threads, NaN visible."""
 import importlib
 import os
+import subprocess
+import sys
 from collections import namedtuple
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -227,3 +230,13 @@ def test_user_threads_may_enter_at_once(monkeypatch):
         for c, bits in zip(cases[i:] + cases[:i], expected[i:] + expected[:i]):
             assert [np.asarray(a).tobytes() for a in results(c, FLOAT32)] == bits, c.name
     in_threads(3, work)
+
+
+def test_formulas_load_no_kernel():
+    code = ("import sys, numpy as np, minicnn as mc; from minicnn.device import formulas\n"
+            "x, w = np.ones((1, 8, 8, 2), 'float32'), np.ones((3, 3, 2, 4), 'float32')\n"
+            "with formulas(): y = mc.conv4(w, x)\n"
+            "print('numba' in sys.modules, abs(y - mc.conv4(w, x)).max() < 1e-5, 'numba' in sys.modules)")
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+    found = subprocess.run([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, universal_newlines=True)
+    assert found.stdout.split() == ["False", "True", "True"]

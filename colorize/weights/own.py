@@ -14,9 +14,9 @@ from .. import models
 __all__ = ["load_part", "model_of", "options_of", "save_model"]
 
 
-def save_model(path, model, opt=False, **notes):
+def save_model(path, model, opt=False, dtype=None, **notes):
     """mc.save, with what `model_of` needs to build the model again; notes are objects of JSON."""
-    mc.save(path, model, opt=opt, notes={"model": model.name, "options": json.dumps(model.options),
+    mc.save(path, model, opt=opt, dtype=dtype, notes={"model": model.name, "options": json.dumps(model.options),
                                          **{key: json.dumps(note) for key, note in notes.items()}})
 
 
