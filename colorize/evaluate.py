@@ -8,7 +8,6 @@ pictures that have the photos' names. Behind a comma may stand label=, model=, a
 every number stand those of grey and of one mean colour. Photos keep their shape; a picture of another size is resized
 to the photo's, and only its colours count: the lightness is always the photo's own.
 """
-import json
 import os
 import sys
 import time
@@ -240,7 +239,7 @@ def report(comparison, given, args, photos):
               "answers": [{"label": a.label, "model": a.name, "from": a.about} for a in given],
               "published": [{"answer": label, **n._asdict()} for label, n in known], "time": time.time(),
               "versions": program.versions(), "git": program.git_state(), "device": current()}
-    for name, data in (("result.json", json.dumps(result, indent=2)), ("table.txt", text + "\n")):
+    for name, data in (("result.json", program.as_json(result, indent=2)), ("table.txt", text + "\n")):
         write(os.path.join(comparison.out, name), data.encode())
         paths.append(os.path.join(comparison.out, name))
     print(text, "", *paths, sep="\n")

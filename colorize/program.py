@@ -12,6 +12,7 @@ Exit status: 0, 2 for anything wrong, 130 after Ctrl-C, 143 after SIGTERM.
 """
 import argparse
 import datetime
+import json
 import math
 import os
 import platform
@@ -29,8 +30,8 @@ from .data.pack import Packed
 from .data.photos import RESAMPLINGS, find
 from .data.scenes import Scenes
 
-__all__ = ["Parser", "augment", "data_flags", "git_state", "held_out", "kind_of", "model_options", "new_folder",
-           "number", "pictures", "share", "status", "switch", "use_device", "versions", "whole"]
+__all__ = ["Parser", "as_json", "augment", "data_flags", "git_state", "held_out", "kind_of", "model_options",
+           "new_folder", "number", "pictures", "share", "status", "switch", "use_device", "versions", "whole"]
 
 WRONG = (ValueError, TypeError, OSError, MemoryError, ArithmeticError, RuntimeError, ImportError)
 
@@ -38,17 +39,16 @@ WRONG = (ValueError, TypeError, OSError, MemoryError, ArithmeticError, RuntimeEr
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse whose errors are one sentence, and which takes no abbreviated flags. given_only: what is not given
-    is not in the result, instead of None."""
+    """argparse whose errors are ValueErrors for `status`, and which takes no abbreviated flags. given_only: what is
+    not given is not in the result, instead of None."""
 
     def __init__(self, name, about, given_only=False):
         super().__init__(prog=f"python -m {name}", description=about, allow_abbrev=False,
                          argument_default=argparse.SUPPRESS if given_only else None,
                          formatter_class=argparse.RawDescriptionHelpFormatter)
-        self.name = name
 
     def error(self, message):
-        self.exit(2, f"{self.name}: {message}; --help lists the flags\n")
+        raise ValueError(f"{message}; --help lists the flags")
 
 
 def status(main, name, argv=None):
@@ -71,6 +71,23 @@ def sentence(error):
     if isinstance(error, OSError) and error.strerror:
         return error.strerror + (f": {error.filename}" if error.filename else "")
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def as_json(x, indent=None):
+    """An object as JSON, where there is null for numbers that are not finite: JSON has no others.
+
+    >>> as_json({"loss": float("nan"), "steps": [1, 2.5]})
+    '{"loss": null, "steps": [1, 2.5]}'
+    """
+    return json.dumps(_finite(x), indent=indent, allow_nan=False)
+
+
+def _finite(x):
+    if isinstance(x, dict):
+        return {key: _finite(value) for key, value in x.items()}
+    if isinstance(x, (list, tuple)):
+        return [_finite(value) for value in x]
+    return None if isinstance(x, float) and not math.isfinite(x) else x
 
 
 # ------------------------------------------------------------------ types of flags

@@ -30,7 +30,7 @@ from .training.loop import SAMPLES, START, Training, cell, clock
 from .training.preparing import Photos
 from .training.recipes import LENGTHS, RECIPES, differences
 from .training.report import aligned, beside, table, write_pictures, write_report
-from .training.runs import Run, check_new
+from .training.runs import Run, check_new, read_config
 
 __all__ = ["main"]
 
@@ -46,6 +46,7 @@ DEFAULTS = {
 CHANGEABLE = ("epochs", "steps", "minutes", "workers", "device", "checkpoint", "tensorboard")     # with --resume
 SCENE = 64                  # pixels of a scene
 RATE = 3e-3                 # nano's, with Adam
+FACTS = {"mean", "looked", "damaged", "grey", "names"}     # of the photos, in a checkpoint
 MARGIN = 1.125              # a photo's short side before a random crop, in sizes
 
 # ------------------------------------------------------------------ flags
@@ -151,11 +152,15 @@ def resumed(given):
     if wrong:
         raise ValueError(f"--resume goes on with what the run began with: leave out "
                          f"{_listed(key.replace('_', '-') for key in wrong)} (only {_listed(CHANGEABLE)} can change)")
-    run = Run.open(path)
-    if "settings" not in run.config:
-        run.__exit__()
+    config = read_config(path)
+    if "tune" in config:
         raise ValueError(f"{path} holds a search and no training run: go on with python -m colorize.tune --resume "
                          f"{path}")
+    if not all(isinstance(config.get(key), dict) for key in ("settings", "options")):
+        raise ValueError(f"{path} holds no training run, since its config.json has no settings and options: begin "
+                         "one with another --out")
+    run = Run.open(path)
+    run.config = {"recipe": None, **config, "settings": {**DEFAULTS, **config["settings"]}}
     settings = run.config["settings"]
     if any(key in given for key in LENGTHS):
         settings.update(dict.fromkeys(LENGTHS))
@@ -171,12 +176,13 @@ def main(argv=None):
     if "resume" in given:
         with resumed(given) as run:
             settings = run.config["settings"]
-            model = prepared({**settings, "init": None} if run.begun else settings, run.config["options"])
+            options = run.config["options"]         # they say already what the weights of --init set
+            model = prepared({**settings, "init": None} if run.begun else settings, options, asked=options)
             run.keep("config.json", run.config)             # what was changed is known to be right
             return session(run, model, None if run.begun else Photos(settings, model))
     config = fresh(given)
     check_new(config["out"])                # nothing is written before all else is known to be right
-    model = prepared(config["settings"], config["options"])
+    model = prepared(config["settings"], config["options"], asked=[key for key in model_flags() if key in given])
     config["options"] = model.options       # the weights of --init may have set one
     photos = Photos(config["settings"], model)
     preparing.optimizer(config["settings"])
@@ -186,13 +192,13 @@ def main(argv=None):
         return session(run, model, photos)
 
 
-def prepared(settings, options):
-    """The model, on its device; the first lines of the plan."""
+def prepared(settings, options, asked):
+    """The model, on its device; the first lines of the plan. asked: the options that weights may not change."""
     if settings["tensorboard"] and missing("tensorboardX"):
         raise ImportError(MISSING["tensorboardX"])
     preparing.rate(settings, 1, None)
     device = program.use_device(settings["device"])
-    model = preparing.build(settings, options)
+    model = preparing.build(settings, options, asked)
     if settings["cache_features"]:
         encoder_of(settings, model)
     fits(model, settings["batch"])
@@ -206,7 +212,7 @@ def session(run, model, photos):
     """The run from its beginning, for which it needs photos, or from its checkpoint, to its end; the exit status."""
     training = going_on(run, model) if photos is None else begun(run, model, photos)
     training.begin()
-    if training.state["every"] is None:
+    if training.state["every"] is None or training.state["step time"] is None:
         step, validation = training.measure()
         training.begin()                    # undo what measuring did
         training.state.update({"every": training.interval(step, validation), "step time": step})
@@ -233,10 +239,13 @@ def begun(run, model, photos):
 
 def going_on(run, model):
     """The training of a run at its checkpoint."""
-    settings, state = run.config["settings"], run.state()
+    settings, facts = run.config["settings"], run.state().get("facts")
+    if not isinstance(facts, dict) or not FACTS <= set(facts):
+        raise ValueError(f"the checkpoint of {run.path} does not say what its photos are like: begin a run with "
+                         f"--init {run.path}")
     prior = Prior.load(run.file("prior.safetensors"), model.bins) if isinstance(model, Classifier) else None
-    photos = Photos(settings, model, state["facts"], prior)
-    if photos.names() != state["facts"]["names"]:
+    photos = Photos(settings, model, facts, prior)
+    if photos.names() != facts["names"]:
         say("note", f"the photos of {settings['data']} are not those that the run began with")
     return Training(run, settings, model, photos)
 
@@ -285,6 +294,9 @@ def finish(training, config):
     """The best weights' table and pictures, and the report."""
     run, model, state, validation = training.run, training.model, training.state, training.photos.validation
     training.draw()
+    if state["best"] is None:
+        raise ArithmeticError("the loss of the validation photos was never a number, so there are no best weights; "
+                              f"the last ones are in {run.file('last.safetensors')}")
     mc.load(run.file("best.safetensors"), model)
     measured = validation.measures(model, window="uniform", published=True)
     losses = {"model": state["best"]["loss"], **state["baselines"]["loss"]}

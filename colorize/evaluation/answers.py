@@ -102,10 +102,7 @@ def _built(file, given, own):
     kept = options_of(notes, file) if notes.get("model") == name else {}
     asked = program.model_options(name, models.options(name), {**wanted, **own})
     model = models.build(name, **{**kept, **asked})
-    said = importers.load(file, model)
-    if "temperature" in asked:
-        model.temperature = asked["temperature"]        # Zhang's release has set its own
-    return model, said
+    return model, importers.load(file, model, keep=asked)
 
 
 def _short(path):

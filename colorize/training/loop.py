@@ -33,7 +33,7 @@ VALIDATIONS = 40            # about so many in a run, but one in LONGEST seconds
 LONGEST = 300
 DRAWN = 30                  # seconds between two drawings of loss.png
 START = {"step": 0, "seconds": 0.0, "waited": 0.0, "busy": 0.0, "sum": 0.0, "count": 0, "best": None,
-         "validated": None, "every": None, "baselines": None, "pictured": None, "facts": None}
+         "validated": None, "every": None, "step time": None, "baselines": None, "pictured": None, "facts": None}
 
 
 class Steps:
@@ -107,7 +107,7 @@ class Training:
 
     def begin(self):
         """Load the checkpoint, the first one too: what measuring did to the model is undone."""
-        self.state = self.run.restore(self.model, self.opt)
+        self.state = {**START, **self.run.restore(self.model, self.opt)}
 
     def measure(self):
         """Seconds a step and a validation take. It spoils the weights: call begin() next."""
@@ -166,8 +166,7 @@ class Training:
                     self.complete()
                 self.save()
         except FloatingPointError:
-            raise FloatingPointError(f"the loss is not a number at step {self.state['step']}: try a smaller --lr, or "
-                                     f"--gclip 1; {self.kept()}") from None
+            raise FloatingPointError(self.diverged()) from None
         except OSError as e:
             raise self.failed(e) from None
         finally:
@@ -271,6 +270,14 @@ class Training:
         self.run.checkpoint(self.model, now)
         self.saved = monotonic()
         self.state["busy"] += self.saved - start
+
+    def diverged(self):
+        """What to do where the loss is not a number: the checkpoint may be spoiled already, and resuming repeats."""
+        best, lr = self.state["best"], self.settings["lr"] or optimizer(self.settings).lr
+        begin = f"go on from the best weights, those of step {best['step']}, by --init {self.run.path}" \
+            if best and best["step"] else "begin again by"
+        return f"the loss is not a number at step {self.state['step']}: {begin} --out ANOTHER, with a --lr smaller " \
+               f"than {lr:g} or with --gclip 1 (--resume would come here again); {self.kept()}"
 
     def kept(self):
         """What there is to go on with."""

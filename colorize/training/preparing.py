@@ -29,8 +29,8 @@ PARTS = 10_000              # of a run whose number of steps is not known, for s
 # ------------------------------------------------------------------ the model
 
 
-def build(settings, options):
-    """The model, with its first weights and what is frozen."""
+def build(settings, options, asked=()):
+    """The model, with its first weights and what is frozen. asked: the options that weights may not change."""
     mc.seed(settings["seed"])
     model = models.build(settings["model"], **options)
     if settings["init"]:
@@ -40,7 +40,7 @@ def build(settings, options):
         if settings["init_part"]:
             load_part(path, model, settings["init_part"])
         else:
-            importers.load(path, model)
+            importers.load(path, model, keep=asked)
     elif settings["init_part"]:
         raise ValueError("--init-part says what of --init to take: give --init, too")
     for prefix in settings["freeze"]:

@@ -17,9 +17,10 @@ import os
 import minicnn as mc
 from minicnn.files import metadata, write
 
+from ..program import as_json
 from ..weights.own import save_model
 
-__all__ = ["Run", "read_metrics"]
+__all__ = ["Run", "check_new", "read_config", "read_metrics"]
 
 
 class Run:
@@ -79,11 +80,9 @@ class Run:
     @classmethod
     def open(cls, path):
         """A run to go on with."""
-        if not os.path.isfile(os.path.join(path, "config.json")):
-            raise ValueError(f"{path} holds no run (config.json is missing): start one with --out {path}")
+        config = read_config(path)
         run = cls(path)
-        with open(run.file("config.json"), encoding="utf-8") as file:
-            run.config = json.load(file)
+        run.config = config
         return run
 
     # -------------------------------------------------------------- checkpoints
@@ -101,33 +100,44 @@ class Run:
 
     def restore(self, model, opt):
         """Put the newest checkpoint into the model; its state. What metrics.jsonl got since then is cut off."""
-        path = self.file("last.safetensors")
-        notes = metadata(path)
-        state = json.loads(notes["state"])
+        state, end = self.noted()
         for p in mc.params(model):
             p.opt = None
-        mc.load(path, model, opt=opt if state["step"] else None)
+        mc.load(self.file("last.safetensors"), model, opt=opt if state["step"] else None)
         for p in mc.params(model):
             if p.opt is not None and p.opt.t == 0:      # it is frozen, and should not appear in the next file
                 p.opt = None
-        os.ftruncate(self.metrics, json.loads(notes["metrics"]))
+        os.ftruncate(self.metrics, min(end, os.fstat(self.metrics).st_size))
         return state
 
     def state(self):
         """The trainer's state in the newest checkpoint."""
-        return json.loads(metadata(self.file("last.safetensors"))["state"])
+        return self.noted()[0]
+
+    def noted(self):
+        """(the trainer's state, the length of metrics.jsonl) at the newest checkpoint."""
+        path = self.file("last.safetensors")
+        notes = metadata(path)
+        try:
+            state, end = json.loads(notes["state"]), int(notes["metrics"])
+            if not isinstance(state["step"], int):
+                raise ValueError(state["step"])
+        except (KeyError, TypeError, ValueError):
+            raise ValueError(f"{path} holds weights and no checkpoint of the trainer: begin a run with --init "
+                             f"{path}") from None
+        return state, end
 
     # -------------------------------------------------------------- files
 
     def log(self, **numbers):
         """Add a line to metrics.jsonl."""
-        line = json.dumps(numbers).encode() + b"\n"
+        line = as_json(numbers).encode() + b"\n"
         while line:                         # a disk that fills up takes a part, then nothing
             line = line[os.write(self.metrics, line):]
 
     def keep(self, name, content):
         """Write an object of JSON."""
-        write(self.file(name), json.dumps(content, indent=2).encode())
+        write(self.file(name), as_json(content, indent=2).encode())
 
 
 def check_new(path):
@@ -140,6 +150,22 @@ def check_new(path):
              if name not in ("lock", "metrics.jsonl") and name[0] != "."]
     if there:
         raise ValueError(f"{path} is not empty, it has {there[0]}: choose another --out")
+
+
+def read_config(path, kind="run"):
+    """What config.json holds in the directory of a run, or of a search."""
+    file = os.path.join(path, "config.json")
+    if not os.path.isfile(file):
+        raise ValueError(f"{path} holds no {kind} (config.json is missing): begin one with --out {path}")
+    try:
+        with open(file, encoding="utf-8") as text:
+            config = json.load(text)
+    except ValueError:                      # no JSON, or no text
+        config = None
+    if not isinstance(config, dict):
+        raise ValueError(f"{file} does not say what this {kind} was asked for: it was changed, or another program "
+                         "wrote it")
+    return config
 
 
 def read_metrics(path):

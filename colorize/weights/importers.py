@@ -30,8 +30,10 @@ SOURCES = {                                 # (format, model): Source
 IGNORED = (".num_batches_tracked", "/.OPTIMIZER_SLOT/")             # anywhere in a name
 
 
-def load(path, model):
+def load(path, model, keep=()):
     """Read weights into a model that `models.build` made; a sentence that says what was read.
+
+    The release of Zhang et al. has no temperature, so the model's becomes 1; keep: options that stay as they are.
 
     Our own safetensors fit every model. PyTorch's .pth: zhang (the release), the VGG16 ones (torchvision, built with
     preprocess="torch"). Keras's .h5: the VGG16 ones, colornet. TensorFlow checkpoints (the .index file, its name
@@ -55,8 +57,8 @@ def load(path, model):
     new = [place.convert(*(stored[name].read() for name in place.names)) for place in places]
     for place, array in zip(places, new):
         setattr(place.owner, place.key, like(getattr(place.owner, place.key), array))
-    if (kind, model.name) == ("torch", "zhang"):
-        model.temperature = 1.0             # the release's network has none
+    if (kind, model.name) == ("torch", "zhang") and "temperature" not in keep:
+        model.temperature = 1.0
         model.options = {**model.options, "temperature": 1.0}
     spare = f"; {len(left)} of the file had no place" if left else ""
     return f"{path}: {source.what}, {len(places)} arrays of {model.name}{spare}"

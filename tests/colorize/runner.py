@@ -13,12 +13,27 @@ from colorize import program, train
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TINY = ["--width", "0.1", "--size", "32", "--batch", "4", "--val-photos", "4", "--device", "cpu"]
+SHORT = [*TINY, "--steps", "20", "--validate", "10"]
 TIMES = ("seconds", "waiting")              # what a line of metrics.jsonl need not repeat
 
 
 def status(*argv):
     """The exit status of the trainer, run here."""
     return program.status(train.main, train.NAME, [str(a) for a in argv])
+
+
+def refused(capfd, *argv):
+    """The one sentence on stderr of a command that is refused."""
+    code = status(*argv)
+    err = capfd.readouterr().err.splitlines()
+    assert code == 2 and len(err) == 1 and err[0].startswith("colorize.train: "), (code, err)
+    return err[0]
+
+
+def refused_quietly(capfd, *argv):
+    """As refused, for a run that had begun: the progress bar stands above the sentence."""
+    assert status(*argv) == 2
+    return capfd.readouterr().err.splitlines()[-1]
 
 
 def started(*argv, **env):

@@ -3,6 +3,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import sys
 
 import numpy as np
@@ -12,30 +13,12 @@ from PIL import Image
 import minicnn as mc
 from colorize import train
 from colorize.models import build, names
-from colorize.training import features, loop, preparing, recipes, runs
+from colorize.training import loop, preparing, recipes, runs, validation
 from colorize.weights.own import model_of
-from minicnn.walk import walk
+from minicnn.files import metadata
 
 from ..tools import need
-from .runner import TINY, lines, photos, started, status
-
-SHORT = [*TINY, "--steps", "20", "--validate", "10"]
-
-
-def refused(capfd, *argv):
-    """The one sentence on stderr of a command that is refused."""
-    code = status_or_exit(*argv)
-    err = capfd.readouterr().err.splitlines()
-    assert code == 2 and len(err) == 1 and err[0].startswith("colorize.train: "), (code, err)
-    return err[0]
-
-
-def status_or_exit(*argv):
-    try:
-        return status(*argv)
-    except SystemExit as e:
-        return e.code
-
+from .runner import SHORT, TINY, lines, photos, refused, refused_quietly, started, status
 
 # ------------------------------------------------------------------ a run
 
@@ -163,16 +146,32 @@ def test_a_loss_that_is_not_a_number(tmp_path, capfd):
     out = tmp_path / "run"
     sentence = refused_quietly(capfd, *TINY, "--batchnorm", "false", "--optimizer", "sgd", "--lr",
                                "1e30", "--schedule", "constant", "--steps", "50", "--out", out)
-    assert "the loss is not a number at step" in sentence and "smaller --lr" in sentence
+    assert "the loss is not a number at step" in sentence and "begin again by --out ANOTHER, with a --lr smaller " \
+           "than 1e+30" in sentence
     assert f"the checkpoint of step 0 is kept in {out}" in sentence
     model, _ = model_of(out)
     assert all(np.isfinite(mc.value(p)).all() for p in mc.params(model))
 
 
-def refused_quietly(capfd, *argv):
-    """As refused, for a run that had begun: the progress bar stands above the sentence."""
-    assert status(*argv) == 2
-    return capfd.readouterr().err.splitlines()[-1]
+def test_a_run_that_diverged_goes_on_from_its_best_weights(tmp_path, capfd, monkeypatch):
+    """The newest checkpoint is spoiled; what the sentence says to do, done as it says, works."""
+    spoilt, after = [], loop.Training.after
+
+    def spoil(self, loss):
+        after(self, loss)
+        if self.state["step"] == 13:
+            for p in mc.params(self.model.net):
+                p.value[...] = 1e30
+            self.save()
+            spoilt.append(self.state["step"])
+    monkeypatch.setattr(loop.Training, "after", spoil)
+    flags, out = [*SHORT, "--batchnorm", "false"], tmp_path / "run"
+    sentence = refused_quietly(capfd, *flags, "--out", out)
+    monkeypatch.undo()
+    assert spoilt and "the checkpoint of step 13 is kept" in sentence
+    said = re.search(r"those of step 10, by (--init .*) --out ANOTHER, with a --lr smaller than 0.003", sentence)
+    assert "not a number" in refused_quietly(capfd, "--resume", out), "as the sentence says"
+    assert status(*flags, *said.group(1).split(), "--out", tmp_path / "again", "--lr", "0.001") == 0
 
 
 @pytest.mark.parametrize("what", ["last.safetensors", "metrics.jsonl", "step-000020.png"])
@@ -205,6 +204,28 @@ def test_a_full_disk(tmp_path, capfd, monkeypatch, what):
     assert status(*flags, "--out", tmp_path / "whole") == 0
     a, b = (model_of(r / "last.safetensors")[0] for r in (out, tmp_path / "whole"))
     assert all(np.array_equal(mc.value(p), mc.value(q)) for p, q in zip(mc.params(a), mc.params(b)))
+
+
+def test_numbers_that_json_has_not(tmp_path, capfd, monkeypatch):
+    """NaN among the measures is null; a validation loss that is never a number ends in a sentence."""
+    measures = validation.Validation.measures
+
+    def odd(self, *args, **kw):
+        return {row: {**numbers, "chroma": float("nan"), "auc": float("inf")}
+                for row, numbers in measures(self, *args, **kw).items()}
+    monkeypatch.setattr(validation.Validation, "measures", odd)
+    assert status(*SHORT, "--out", tmp_path / "run") == 0
+
+    def refuse(text):
+        raise AssertionError(text)
+    read = [json.loads(text, parse_constant=refuse) for text in
+            ((tmp_path / "run" / "result.json").read_text(),
+             *(tmp_path / "run" / "metrics.jsonl").read_text().splitlines())]
+    assert read[0]["rows"]["model"]["chroma"] is None and read[0]["rows"]["grey"]["auc"] is None
+    assert {"auc": None}.items() <= read[1].items() and read[0]["rows"]["model"]["psnr"] > 10
+    monkeypatch.setattr(validation.Validation, "loss", lambda self, model: float("nan"))
+    sentence = refused_quietly(capfd, *SHORT, "--out", tmp_path / "other")
+    assert "the validation photos was never a number" in sentence and sentence.endswith("last.safetensors")
 
 
 def test_two_programs_in_one_directory(tmp_path, capfd):
@@ -261,6 +282,36 @@ def test_what_resume_cannot_change(run, capfd, monkeypatch, tmp_path):
     assert "holds a search and no training run" in refused(capfd, "--resume", tmp_path)
 
 
+def test_runs_of_older_versions_and_of_others(run, tmp_path, capfd):
+    """A setting that config.json does not have is as it is by default; what is no run ends in one sentence."""
+    old = tmp_path / "old"
+    shutil.copytree(str(run), str(old))
+    config = json.loads((old / "config.json").read_text(encoding="utf-8"))
+    for key in ("tensorboard", "init_part", "gclip", "resample", "freeze"):
+        del config["settings"][key]
+    del config["recipe"]
+    (old / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    model, _ = model_of(old / "last.safetensors")
+    notes = metadata(old / "last.safetensors")
+    state = json.loads(notes["state"])
+    for key in ("busy", "waited", "step time"):
+        del state[key]
+    with_notes = lambda **changed: mc.save(old / "last.safetensors", model, notes={**notes, **changed})
+    with_notes(state=json.dumps({**state, "step": 0}), metrics="10000000")
+    assert status("--resume", old, "--steps", "2") == 0
+    assert all(json.loads(line) for line in (old / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+    for changed in ({"state": "{}"}, {"state": "3"}, {"state": "x"}, {"metrics": "many"}):
+        with_notes(**changed)
+        assert "holds weights and no checkpoint of the trainer: begin a run with --init" in refused_quietly(
+            capfd, "--resume", old)
+    with_notes(state='{"step": 3}')
+    assert "does not say what its photos are like" in refused_quietly(capfd, "--resume", old)
+    for text, said in (("{", "config.json does not say what this run was asked for"), ("[]", "was asked for"),
+                       ("{}", "config.json has no settings and options"), ('{"settings": 3}', "has no settings and")):
+        (old / "config.json").write_text(text)
+        assert said in refused(capfd, "--resume", old)
+
+
 def test_tensorboard_that_is_missing(capfd, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     assert "--tensorboard needs tensorboardX" in refused(capfd, *SHORT, "--tensorboard", "--out", tmp_path / "run")
@@ -274,87 +325,6 @@ def test_a_model_that_does_not_fit(capfd, monkeypatch, tmp_path):
 def test_activation_is_the_last_one_where_there_is_no_other():
     assert train.fresh({"model": "faces", "activation": "relu"})["options"]["last"] == "relu"
     assert train.fresh({"model": "faces-text", "activation": "tanh"})["options"]["last"] == "sigmoid"
-
-
-# ------------------------------------------------------------------ weights from elsewhere
-
-
-def test_init_and_freeze(run, tmp_path):
-    out = tmp_path / "run"
-    assert status(*TINY, "--width", "0.3", "--steps", "3", "--init", run, "--freeze", "net.down", "--out", out) == 0
-    (before, _), (after, _) = model_of(run), model_of(out / "last.safetensors")
-    same = [np.array_equal(mc.value(p), mc.value(q)) for p, q in zip(mc.params(before.net.down),
-                                                                     mc.params(after.net.down))]
-    assert all(same) and len(same) == 10
-    moments = [[bn.moments for _, bn in walk(model.net.down, mc.BatchNorm)] for model in (before, after)]
-    assert all(np.array_equal(a.mean, b.mean) and np.array_equal(a.var, b.var) for a, b in zip(*moments))
-    assert len(moments[0]) == 5
-    assert not np.array_equal(mc.value(before.net.scores.w), mc.value(after.net.scores.w))
-
-
-def test_a_part_of_another_models_weights(run, tmp_path, capfd):
-    out, other = tmp_path / "run", ["--width", "0.3", "--bins", "30"]
-    flags = [*TINY, *other, "--steps", "1", "--lr", "1e-9", "--init", run]
-    assert "does not fit" in refused(capfd, *flags, "--out", out)
-    assert status(*flags, "--init-part", "net.down", "--init-part", "net.up", "--out", out) == 0
-    (before, _), (after, _) = model_of(run), model_of(out / "last.safetensors")
-    for name in ("down", "up"):
-        for p, q in zip(mc.params(getattr(before.net, name)), mc.params(getattr(after.net, name))):
-            assert np.allclose(mc.value(p), mc.value(q), atol=1e-6)
-    capfd.readouterr()
-    for part in ("net.scores", "net.nothing"):
-        assert f"the part '{part}' of" in refused(capfd, *flags, "--init-part", part, "--out", tmp_path / "other")
-    assert "give --init" in refused(capfd, *SHORT, "--init-part", "net.down", "--out", tmp_path / "other")
-
-
-DECODER = ["--model", "vgg-decoder", "--width", "0.04", "--size", "32", "--crop", "centre", "--augment", "none",
-           "--batch", "4", "--device", "cpu", "--validate", "10", "--lr", "0.001"]
-
-
-def test_features_of_a_frozen_encoder_are_computed_once(tmp_path, monkeypatch):
-    """The decoder learns what it learns with the encoder in front, and a resumed run finds the features again."""
-    data = ["--data", photos(tmp_path / "photos", 10), "--val", photos(tmp_path / "val", 2, seed=5)]
-    asked, row = [], features.Features.row
-    monkeypatch.setattr(features.Features, "row",
-                        lambda self, photo: asked.append(len(self.rows)) or row(self, photo))
-    assert status(*DECODER, *data, "--steps", "10", "--out", tmp_path / "whole") == 0
-    assert not asked
-    cached = [*DECODER, *data, "--cache-features", "--schedule", "constant", "--workers", "0"]
-    assert status(*cached, "--steps", "5", "--out", tmp_path / "run") == 0
-    assert max(asked) == 10 and len(asked) > 20, "photos come again, and no more than 10 rows are written"
-    size = (tmp_path / "run" / "features.numbers").stat().st_size
-    asked.clear()
-    assert status("--resume", tmp_path / "run", "--steps", "10") == 0
-    assert min(asked) == 10 and (tmp_path / "run" / "features.numbers").stat().st_size == size == 10 * 4 * 20
-    assert status(*DECODER, *data, "--schedule", "constant", "--steps", "10", "--out", tmp_path / "plain") == 0
-    (a, _), (b, _) = (model_of(tmp_path / name / "last.safetensors") for name in ("run", "plain"))
-    for p, q in zip(mc.params(a), mc.params(b)):
-        assert np.allclose(mc.value(p), mc.value(q), atol=1e-4)
-    assert [line["loss"] for line in lines(tmp_path / "run") if "loss" in line] == pytest.approx(
-        [line["loss"] for line in lines(tmp_path / "plain") if "loss" in line], rel=1e-4)
-
-
-def test_features_of_a_frozen_encoder_with_batchnorm(tmp_path):
-    """What is kept is what the encoder gives while the decoder trains behind it."""
-    flags = ["--model", "zhang", "--width", "0.03", "--size", "32", "--crop", "centre", "--augment", "none",
-             "--batch", "4", "--device", "cpu", "--validate", "10", "--steps", "6", "--freeze", "net.layers.0",
-             "--lr", "0.001", "--data", photos(tmp_path / "photos", 8), "--val", photos(tmp_path / "val", 2, seed=5)]
-    assert status(*flags, "--out", tmp_path / "plain") == 0
-    assert status(*flags, "--cache-features", "--out", tmp_path / "kept") == 0
-    (a, _), (b, _) = (model_of(tmp_path / name / "last.safetensors") for name in ("plain", "kept"))
-    mc.seed(1)
-    fresh = build("zhang", width=0.03, size=32)
-    head = list(zip(mc.params(a.net[1]), mc.params(b.net[1])))
-    assert len(head) == 8 and all(np.allclose(mc.value(p), mc.value(q), atol=1e-4) for p, q in head)
-    assert np.array_equal(mc.value(a.net[0][0][0].w), mc.value(fresh.net[0][0][0].w))
-    assert not np.allclose(mc.value(a.net[1][0].w), mc.value(fresh.net[1][0].w), atol=1e-3)
-    for _, bn in walk(a.net[0], mc.BatchNorm):
-        assert not bn.moments.mean.any() and (bn.moments.var == 1).all()
-
-
-def test_features_that_cannot_be_kept(capfd, tmp_path):
-    assert "nano does not, vgg-decoder does" in refused(capfd, *SHORT, "--cache-features", "--out", tmp_path / "run")
-    assert "come again just as they were" in refused(capfd, *DECODER, "--cache-features", "--out", tmp_path / "run")
 
 
 # ------------------------------------------------------------------ recipes
