@@ -19,8 +19,8 @@ from .color import lab_to_rgb, normalise
 from .difference import ciede2000
 from .ssim import ssim, ssim_of_stack
 
-__all__ = ["Metrics", "auc", "bin_accuracy", "colourfulness", "grey", "mean_ab", "mean_of", "pooled_psnr", "psnr",
-           "rebalanced_auc", "rising", "table"]
+__all__ = ["Metrics", "auc", "bin_accuracy", "colourfulness", "grey", "mean_ab", "mean_of", "measures", "pooled_psnr",
+           "psnr", "rebalanced_auc", "rising", "table"]
 
 # ------------------------------------------------------------------ what a model has to beat
 
@@ -224,6 +224,11 @@ class Metrics:
 
     def __str__(self):
         return table(self.result())
+
+
+def measures():
+    """The names of what a row of Metrics with a window has, in its order."""
+    return [*_Row.numbers(np.ones(7), np.ones(8)), "auc", "auc rebalanced"]
 
 
 def table(rows):

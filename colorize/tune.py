@@ -26,7 +26,9 @@ import minicnn as mc
 from minicnn.files import write
 
 from . import program, train
-from .metrics import rising
+from .evaluation.published import MEASURES
+from .metrics import measures, rising
+from .training import preparing
 from .training.report import aligned
 from .training.runs import Run
 from .tuning.heat import draw
@@ -112,8 +114,17 @@ def golden(args, varied, trials):
             number = start * math.exp(step)
             if isinstance(values, Range) and not values.low <= number <= values.high:
                 return math.nan
-            flags[flag] = _text(number, values.whole if isinstance(values, Range) else values.texts[0].isdigit())
-        return trials.value(flags)
+            whole = values.whole if isinstance(values, Range) else values.texts[0].isdigit()
+            flags[flag] = _text(max(number, 1) if whole else number, whole)
+        try:
+            return trials.value(flags)
+        except ValueError as e:             # the flag takes no such number
+            if not trials.trials:
+                raise
+            say(f"out of reach: {' '.join(arguments(flags))}: {e}")
+            return math.nan
+    if math.isnan(f([0] * len(starts))):
+        raise ValueError("golden cannot begin where a trial gives no number: give --vary other numbers to begin with")
     mc.goldensection(f, len(starts), dxmin=args.dxmin)
 
 
@@ -183,13 +194,17 @@ def flags():
 def main(argv=None, trainer=train.main):
     argv = list(sys.argv[1:] if argv is None else argv)
     cut = argv.index("--") if "--" in argv else len(argv)
-    args, fixed = flags().parse_args(argv[:cut]), absolute(argv[cut + 1:])
+    args, unknown = flags().parse_known_args(argv[:cut])
+    if unknown:
+        raise ValueError(f"the search has no {unknown[0]}: flags of the trainer stand behind --, as in ... -- "
+                         f"{' '.join(unknown)}")
+    fixed = absolute(argv[cut + 1:])
     if args.resume:
         if len(argv) > 2:
             raise ValueError("--resume goes on with what the search began with: leave out everything else")
         run = opened(args.resume)
-        args, fixed = argparse.Namespace(**run.config["tune"]), run.config["fixed"]
-        varied = space(args.vary)
+        args = argparse.Namespace(**{**vars(flags().parse_args([])), **run.config["tune"]})
+        fixed, varied = run.config.get("fixed", []), space(args.vary)
     else:
         varied = asked(args, fixed)
         run = Run.create(args.out or program.new_folder("runs", "tune"), {"tune": vars(args), "fixed": fixed})
@@ -229,7 +244,22 @@ def asked(args, fixed):
             start_of(flag, values)
     if args.search == "hyperband" and (args.resource in varied or f"--{args.resource}" in fixed):
         raise ValueError(f"hyperband itself decides on --{args.resource}: leave it out")
+    known = ["loss", *measures(), *MEASURES]
+    if args.by not in known:
+        raise ValueError(f"--by {args.by!r} is not measured: choose one of {', '.join(known)}")
+    parser = train.flags()
+    for setting in settings(args, varied):
+        preparing.rate(train.fresh(vars(parser.parse_args([*fixed, *arguments(setting)])))["settings"], 1, None)
     return varied
+
+
+def settings(args, varied):
+    """Flags that show whether the trainer takes what is varied: all of a grid; else each text and end of a range."""
+    if args.search == "grid":
+        return [dict(zip(varied, texts)) for texts in itertools.product(*(v.texts for v in varied.values()))]
+    first = {flag: at(values, 0) for flag, values in varied.items()}
+    return [{**first, flag: text} for flag, values in varied.items()
+            for text in (values.texts if isinstance(values, Choice) else (at(values, 0), at(values, 1)))]
 
 
 def absolute(fixed):
@@ -249,6 +279,10 @@ def say(text):
     print(text, flush=True)
 
 
+def _digits(x):
+    return "-" if x is None else f"{x:.4g}"
+
+
 def report(trials, args, varied, fixed):
     """The table, the pictures, the best trial's command."""
     ranked, by = trials.ranked(), args.by
@@ -258,7 +292,7 @@ def report(trials, args, varied, fixed):
         numbers = trial.get("rows", {}).get("model", {})
         lines.append([str(trials.trials.index(trial) + 1), *trial["flags"].values(),
                       *([f"{trial['resource']:g}"] if trials.resource else []),
-                      *(f"{numbers[key]:.4g}" if key in numbers else "-" for key in columns),
+                      *(_digits(numbers.get(key)) for key in columns),
                       f"{trial['seconds']:.0f}" if trial.get("seconds") is not None else "failed"])
     best = ranked[0]
     if "failed" in best:
@@ -266,7 +300,7 @@ def report(trials, args, varied, fixed):
     empty = [""] * (len(varied) + bool(trials.resource))
     for row in ("grey", "mean ab"):
         numbers = best["rows"].get(row, {})
-        lines.append([row, *empty, *(f"{numbers[key]:.4g}" if key in numbers else "-" for key in columns), ""])
+        lines.append([row, *empty, *(_digits(numbers.get(key)) for key in columns), ""])
     table = aligned(lines)
     files = [("table.txt", (table + "\n").encode())]
     pictured = draw(trials, varied, by)

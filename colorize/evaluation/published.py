@@ -11,7 +11,7 @@ from minicnn.device import xp
 from ..color import lab_to_rgb, rgb_to_yuv
 from ..models.resize import resize
 
-__all__ = ["NUMBERS", "AsPublished", "Number", "numbers"]
+__all__ = ["MEASURES", "NUMBERS", "AsPublished", "Number", "numbers"]
 
 Number = namedtuple("Number", "model options measure value source")
 Number.__doc__ = """options: those that the model must have; measure: the line of our table that it belongs to."""
@@ -65,6 +65,8 @@ def numbers(model, options):
 
 
 COMPRESSED = 33                             # pixels a side of CS838's targets
+MEASURES = ("jetson mse", "colour-this accuracy", "cs838 mse", "uf-faces mse a", "uf-faces mse b",
+            "uf-faces mse of mean a", "uf-faces mse of mean b")
 
 
 class AsPublished:
@@ -90,9 +92,7 @@ class AsPublished:
 
     def result(self):
         """{measure: number}, each a mean over the photos."""
-        names = ("jetson mse", "colour-this accuracy", "cs838 mse", "uf-faces mse a", "uf-faces mse b",
-                 "uf-faces mse of mean a", "uf-faces mse of mean b")
-        return dict(zip(names, (self.sums / self.photos).tolist()))
+        return dict(zip(MEASURES, (self.sums / self.photos).tolist()))
 
 
 def _uv(L, ab):

@@ -16,7 +16,7 @@ from minicnn.files import write
 
 from ..metrics import rising
 from ..program import sentence
-from ..training.runs import Run
+from ..training.runs import Run, read_config
 
 __all__ = ["Stopped", "Trials", "arguments", "opened"]
 
@@ -89,12 +89,11 @@ class Trials:
         return self.run.file("trials", name)
 
     def number(self, trial, row="model"):
-        """What the measure says of a trial; NaN if it failed."""
+        """What the measure says of a trial; NaN if it failed, or was not a number."""
         if "failed" in trial:
             return math.nan
-        if self.by not in trial["rows"]["model"]:
-            raise ValueError(f"--by {self.by!r} is not measured: choose one of {', '.join(trial['rows']['model'])}")
-        return trial["rows"][row].get(self.by, math.nan)
+        found = trial["rows"][row].get(self.by)
+        return math.nan if found is None else found
 
     def worth(self, trial):
         """The same, so that less is better."""
@@ -127,10 +126,8 @@ def name_of(flags):
 
 def opened(path):
     """The directory of a search that was begun."""
-    if not os.path.isfile(os.path.join(path, "config.json")):
-        raise ValueError(f"{path} holds no search (config.json is missing): begin one with --out {path}")
-    with open(os.path.join(path, "config.json"), encoding="utf-8") as file:
-        if "tune" not in json.load(file):
-            raise ValueError(f"{path} holds a training run and no search: go on with python -m colorize.train "
-                             f"--resume {path}")
+    config = read_config(path, "search")
+    if not isinstance(config.get("tune"), dict):
+        raise ValueError(f"{path} holds a training run and no search: go on with python -m colorize.train "
+                         f"--resume {path}")
     return Run.open(path)

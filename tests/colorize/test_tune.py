@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from colorize import program, train, tune
+from colorize import metrics, program, train, tune
+from colorize.evaluation.published import MEASURES
 from colorize.tuning import heat
 from colorize.tuning.trials import name_of
 
@@ -45,7 +46,7 @@ class Trainer:
             raise loss
         if loss == "stop":
             return 130
-        rows = {"model": {"loss": loss, "psnr": 20 - loss}, "grey": {"loss": 9.0, "psnr": 11.0},
+        rows = {"model": {"loss": loss, "psnr": 20 - (loss or 0)}, "grey": {"loss": 9.0, "psnr": 11.0},
                 "mean ab": {"loss": 8.0, "psnr": 12.0}}
         (path / "result.json").write_text(json.dumps({"rows": rows, "seconds": 1.5, "step": 3}))
         return 0
@@ -54,6 +55,9 @@ class Trainer:
 def tuned(tmp_path, trainer, *args, behind=("--data", "scenes")):
     argv = [*map(str, args), "--out", str(tmp_path / "t"), "--", *behind]
     return tune.main(argv, trainer)
+
+
+FACES = "--data", "scenes", "--model", "faces"
 
 
 def lines(tmp_path):
@@ -141,6 +145,24 @@ def test_golden_finds_the_best_learning_rate(tmp_path):
     assert all(8 <= int(line["flags"]["batch"]) <= 128 for line in lines(tmp_path))
 
 
+def test_golden_stays_where_flags_can_be(tmp_path, capsys):
+    """Whole numbers from 1 on; what the trainer refuses is out of reach, and no end."""
+    trainer = Trainer(lambda given: int(given["batch"]) + float(given["warmup"]))
+    assert tuned(tmp_path, trainer, "golden", "--vary", "batch=2", "--vary", "warmup=0.5") == 0
+    found = [line["flags"] for line in lines(tmp_path)]
+    assert min(int(flags["batch"]) for flags in found) == 1
+
+    def refuses(given):
+        return ValueError("lr is too large") if float(given["lr"]) > 0.5 else -float(given["lr"])
+    assert tune.main(["golden", "--vary", "lr=0.3", "--out", str(tmp_path / "u"), "--"], Trainer(refuses)) == 0
+    assert "out of reach: --lr=0.8155: lr is too large" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="lr is too large"):
+        tune.main(["golden", "--vary", "lr=0.7", "--out", str(tmp_path / "v"), "--"], Trainer(refuses))
+    nan = Trainer(lambda given: FloatingPointError("the loss is NaN"))
+    with pytest.raises(ValueError, match="golden cannot begin where a trial gives no number"):
+        tune.main(["golden", "--vary", "lr=0.7", "--out", str(tmp_path / "w"), "--"], nan)
+
+
 def test_hyperband_goes_on_with_the_best(tmp_path, capsys):
     trainer = Trainer(lambda given: abs(math.log10(float(given["lr"])) + 3) + 1 / float(given["steps"]))
     tuned(tmp_path, trainer, "hyperband", "--vary", "lr=1e-6..1", "--resource", "steps", "--most", 9)
@@ -220,6 +242,24 @@ def test_a_trial_that_fails_is_an_answer(tmp_path, capsys):
         tune.main(["grid", "--vary", "lr=9", "--out", str(tmp_path / "u"), "--"], trainer)
 
 
+def test_a_measure_that_is_no_number_is_the_worst(tmp_path, capsys):
+    trainer = Trainer(lambda given: None if given["lr"] == "2" else float(given["lr"]))
+    assert tuned(tmp_path, trainer, "grid", "--vary", "lr=2,3,1") == 0
+    table = (tmp_path / "t" / "table.txt").read_text().splitlines()
+    assert [line.split()[1:3] for line in table[1:4]] == [["1", "1"], ["3", "3"], ["2", "-"]]
+    assert "lr=2: loss nan" in capsys.readouterr().out
+
+
+def test_a_search_of_an_older_version_goes_on(tmp_path):
+    """What its config.json does not say is as it is by default."""
+    trainer = Trainer(lambda given: float(given["lr"]))
+    tuned(tmp_path, trainer, "grid", "--vary", "lr=1,2")
+    config = tmp_path / "t" / "config.json"
+    config.write_text(json.dumps({"tune": {"search": "grid", "vary": ["lr=1,2,3"]}}))
+    assert tune.main(["--resume", str(tmp_path / "t")], trainer) == 0
+    assert len(trainer.calls) == 3 and "--lr=3" in trainer.calls[2]
+
+
 def test_anything_else_ends_the_search(tmp_path):
     trainer = Trainer(lambda given: ValueError("there is no photos"))
     with pytest.raises(ValueError, match="there is no photos"):
@@ -241,7 +281,17 @@ def test_anything_else_ends_the_search(tmp_path):
     (["hyperband", "--vary", "epochs=1..9"], "hyperband itself decides on --epochs"),
     (["grid", "--vary", "lr=1", "--", "--lr=2"], "it is varied"),
     (["grid", "--vary", "lr=1", "--", "--out", "x"], "a folder of its own"),
-    (["grid", "--vary", "lr=1", "--by", "beauty", "--"], "is not measured: choose one of loss, psnr"),
+    (["grid", "--vary", "lr=1", "--by", "beauty", "--"], "is not measured: choose one of loss, ab mse"),
+    (["grid", "--vary", "lr=1", "--by", "PSNR", "--"], "'PSNR' is not measured"),
+    (["grid", "--vary", "lr=1", "--data", "p/"], "the search has no --data: flags of the trainer stand behind --, as "
+                                                 "in ... -- --data p/"),
+    (["grid", "--vary", "learning-rate=1"], "unrecognized arguments: --learning-rate=1"),
+    (["grid", "--vary", "lr=1,none"], "argument --lr: expected a number above 0, got 'none'"),
+    (["grid", "--vary", "last=tanh,relu"], "nano has no option last"),
+    (["random", "--vary", "warmup=0.5..2"], "expected a number from 0 to 1, got '2'"),
+    (["random", "--vary", "lr=1,2", "--vary", "optimizer=adam,lion"], "there is no optimizer 'lion'"),
+    (["golden", "--vary", "lr=1", "--", "--model", "unet"], "invalid choice: 'unet'"),
+    (["--resume", "BROKEN"], "config.json does not say what this search was asked for"),
     (["--resume", "nowhere"], "holds no search"),
     (["--resume", "RUN"], "holds a training run"),
     (["--resume", "RUN", "--seed", "2"], "leave out everything else"),
@@ -250,10 +300,12 @@ def test_errors_are_one_sentence(argv, words, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "RUN").mkdir()
     (tmp_path / "RUN" / "config.json").write_text("{}")
+    (tmp_path / "BROKEN").mkdir()
+    (tmp_path / "BROKEN" / "config.json").write_text("{")
     trainer = Trainer(lambda given: 1.0)
     assert program.status(lambda a: tune.main(a, trainer), "colorize.tune", argv) == 2
     said = capsys.readouterr().err.strip().splitlines()
-    assert words in said[-1] and (len(trainer.calls) == 0 or "beauty" in argv)
+    assert words in said[-1] and not trainer.calls and sorted(os.listdir(".")) == ["BROKEN", "RUN"]
 
 
 def test_two_searches_in_one_folder(tmp_path, capsys):
@@ -275,7 +327,8 @@ def test_the_heat_map_has_a_cell_for_each_trial(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(Figure, "tight_layout", lambda self: drawn.append(self))
     trainer = Trainer(lambda given: int(given["epochs"]) * 100 + int(given["lr"]) + (given["last"] == "tanh") / 2)
-    tuned(tmp_path, trainer, "grid", "--vary", "lr=1,2,3", "--vary", "epochs=4,5", "--vary", "last=relu,tanh")
+    tuned(tmp_path, trainer, "grid", "--vary", "lr=1,2,3", "--vary", "epochs=4,5", "--vary", "last=relu,tanh",
+          behind=FACES)
     panels = drawn[0].axes
     assert [axes.get_title() for axes in panels] == ["last=relu", "last=tanh"]
     assert panels[1].get_xlabel() == "lr" and panels[1].get_ylabel() == "epochs"
@@ -290,7 +343,8 @@ def test_ranges_are_drawn_as_dots(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(Figure, "tight_layout", lambda self: drawn.append(self))
     trainer = Trainer(lambda given: float(given["lr"]))
-    tuned(tmp_path, trainer, "random", "--vary", "lr=1e-4..1", "--vary", "last=relu,tanh", "--trials", 8)
+    tuned(tmp_path, trainer, "random", "--vary", "lr=1e-4..1", "--vary", "last=relu,tanh", "--trials", 8,
+          behind=FACES)
     lr, last = drawn[0].axes
     assert lr.get_xscale() == "log" and len(lr.collections[0].get_offsets()) == 8
     assert {label.get_text() for label in last.get_xticklabels()} <= {"relu", "tanh"}
@@ -309,4 +363,5 @@ def test_with_the_real_trainer(tmp_path):
     found = lines(tmp_path)
     assert [line["resource"] for line in found] == [1, 1, 1, 3, 3, 3][:len(found)] and len(found) >= 5
     assert all(line["step"] == line["resource"] for line in found)
+    assert list(found[0]["rows"]["model"]) == ["loss", *metrics.measures(), *MEASURES], "what --by may name"
     assert all((tmp_path / "t" / "trials" / line["name"] / "best.safetensors").exists() for line in found)
