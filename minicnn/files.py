@@ -3,6 +3,7 @@
 A Param at model.layers[0].w is called "layers.0.w"; running moments of batchnorm at `bn` are "bn.mean", "bn.var";
 with opt=True, what Adam knows of that Param is "opt.layers.0.w.m", "opt.layers.0.w.v" and "opt.layers.0.w.t".
 """
+import contextlib
 import os
 
 import numpy as np
@@ -15,7 +16,7 @@ from .ops.batchnorm import bnmoments
 from .train.optimizers import Optimizer, clone
 from .walk import walk
 
-__all__ = ["load", "metadata", "save", "write"]
+__all__ = ["load", "metadata", "save", "write", "writing"]
 
 VERSION = 1
 FLOATS = "F16", "F32", "F64"
@@ -177,14 +178,21 @@ def _like(old, x):
 
 def write(path, data):
     """Put the bytes into a file beside `path`, down to the disk, and only then give it that name."""
+    with writing(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def writing(path):
+    """A file to write bytes to, beside `path`, which gets that name once all is on the disk; nothing stays otherwise."""
     path = os.path.realpath(path)           # a link stays a link
     folder = os.path.dirname(path)
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"cannot save {path}: there is no folder {folder}")
-    temporary = os.path.join(folder, f".{os.path.basename(path)}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
+    temporary = os.path.join(folder, f".{os.path.basename(path)[:50]}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
     try:
         with open(temporary, "xb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

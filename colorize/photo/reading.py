@@ -1,43 +1,84 @@
-"""A photo from a file or from bytes, whatever its format; what cannot be read says so in one sentence."""
+"""A photo from a file or from bytes, whatever its format; what cannot be read says so in one sentence.
+
+Files are untrusted. Their beginning says what they are, not their name; only the decoder of that format is asked, it
+gets only what it needs of the file, and nothing is made for pixels before their number is known to be allowed.
+"""
 import io
+import logging
 import os
 import stat
-
-import numpy as np
-from PIL import Image, ImageOps
+import warnings
 
 from ..data.photos import Unreadable
+from . import bmp, jpeg, pixels, png, tiff, webp
+from .parts import size_of
 from .photo import Photo
 
 __all__ = ["LIMIT", "read"]
 
-LIMIT = 105_000_000         # pixels: 100 megapixels, and cameras that call themselves so
+LIMIT = 105_000_000         # pixels: 100 megapixels, as cameras count them
+
+OURS = {"JPEG": jpeg, "PNG": png, "TIFF": tiff, "WEBP": webp, "BMP": bmp}
+BEGINNINGS = ((b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"),
+              (b"II+\0", "TIFF"), (b"MM\0+", "TIFF"), (b"BM", "BMP"))
+OTHERS = ((b"GIF8", "a GIF"), (b"%PDF", "a PDF"), (b"8BPS", "a Photoshop file"), (b"\0\0\0\x0cjP", "a JPEG 2000"),
+          (b"\xff\x4f\xff\x51", "a JPEG 2000"), (b"\xff\x0a", "a JPEG XL"), (b"\0\0\0\x0cJXL", "a JPEG XL"),
+          (b"<svg", "an SVG"), (b"gimp xcf", "a file of GIMP's"), (b"IIU\0", "a raw file of a camera"))
 
 
 def read(source, limit=LIMIT):
-    """The Photo of a path, or of the bytes of a file. Unreadable: one sentence, which begins with the path."""
+    """The Photo of a path, or of the bytes of a file, with at most `limit` pixels.
+
+    Unreadable: one sentence, which begins with the path where there is one.
+    """
+    _quiet()
+    given = isinstance(source, (bytes, bytearray, memoryview))
     try:
-        if isinstance(source, (bytes, bytearray, memoryview)):
+        if given:
             return _photo(io.BytesIO(source), limit)
         if not stat.S_ISREG(os.stat(source).st_mode):       # opening a pipe would wait for ever
-            raise Unreadable("it is not a file")
+            raise Unreadable("it is a folder" if os.path.isdir(source) else "it is not a file")
         with open(source, "rb") as file:
             return _photo(file, limit)
-    except Exception as e:                  # a broken file raises almost anything, each format its own
-        where = "" if isinstance(source, (bytes, bytearray, memoryview)) else f"{os.fspath(source)}: "
-        raise Unreadable(where + (getattr(e, "strerror", None) or str(e) or type(e).__name__)) from None
+    except (Unreadable, OSError, MemoryError) as e:
+        text = getattr(e, "strerror", None) or str(e) or "it needs more memory than there is"
+        raise Unreadable(text if given else f"{os.fspath(source)}: {text}") from None
 
 
 def _photo(file, limit):
-    with Image.open(file, formats=("JPEG", "PNG", "TIFF", "WEBP", "BMP")) as image:
-        if image.size[0] * image.size[1] > limit:
-            raise Unreadable(f"{image.size[0]} x {image.size[1]} pixels are too many: at most {limit} are read")
-        kind = image.format
-        upright = ImageOps.exif_transpose(image)
-    if upright.mode not in ("L", "LA", "RGB", "RGBA"):
-        upright = upright.convert("L" if upright.mode == "1" else "RGBA" if "transparency" in upright.info else "RGB")
-    x = np.array(upright)
-    x = x[..., None] if x.ndim == 2 else x
-    colours = 3 if x.shape[2] > 2 else 1
-    alpha = x[..., colours].copy() if x.shape[2] > colours else None
-    return Photo(np.ascontiguousarray(x[..., :colours]), alpha, kind)
+    size = size_of(file)
+    kind = _kind(file.read(16), size)
+    file.seek(0)
+    try:
+        found = OURS[kind].look(file, size, limit)
+        return Photo(*pixels.arrays(found), kind, found.info, found.notes)
+    except (Unreadable, MemoryError):
+        raise
+    except Exception as e:                  # a broken file raises almost anything
+        if getattr(e, "errno", None):       # but it is not the file's fault that a disk fails
+            raise
+        text = " ".join(str(e).split()) or type(e).__name__
+        raise Unreadable(f"this {kind} is damaged or cut short ({text})") from None
+
+
+def _kind(head, size):
+    """The format, by the first 16 bytes."""
+    if size == 0:
+        raise Unreadable("it is empty")
+    for beginning, kind in BEGINNINGS:
+        if head.startswith(beginning):
+            return kind
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    other = next((name for beginning, name in OTHERS if head.startswith(beginning)), None)
+    if head[4:8] == b"ftyp":
+        other = {b"avif": "an AVIF", b"crx ": "a raw file of a camera"}.get(head[8:12], "a HEIC photo or a video")
+    raise Unreadable(f"it is {other or 'no photo'}: JPEG, PNG, TIFF, WebP and BMP are read")
+
+
+def _quiet():
+    """What Pillow warns of is said here in our words, or does not matter."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    logger = logging.getLogger("PIL")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())            # otherwise its errors go to the terminal

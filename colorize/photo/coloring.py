@@ -1,0 +1,189 @@
+"""A photo's pixels in colour: shrunk to its lightness for the model, and painted with the ab that the model gave.
+
+Both go through the photo in blocks that lie in the cache, several of them at a time, so that memory stays bounded
+whatever the photo's size. Pixels are uint8 or uint16 of shape (H, W, 1) or (H, W, 3), in sRGB; they keep their L.
+"""
+import functools
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from PIL import Image
+from threadpoolctl import threadpool_limits
+
+from ..color import BACKWARD, FORWARD, SLACK, rgb_to_lab
+from ..models.resize import METHODS
+
+__all__ = ["colourful", "lightness", "painted"]
+
+BLOCK = 1 << 16                             # pixels of a block: each of its planes takes a quarter of a megabyte
+WIDE = 1 << 10                              # columns of a block
+HALVINGS = 8                                # bits of the share of chroma that a colour outside of the gamut keeps
+FINEST = 3                                  # boxes are averaged down to so many times the size that is wanted
+CUBIC, REACH = METHODS["pillow"][:2]
+
+# ------------------------------------------------------------------ tables
+
+
+def _linear(v):
+    """Linear light of sRGB, both in 0..1."""
+    return np.where(v > 0.04045, ((np.maximum(v, 0.04045) + 0.055) / 1.055) ** 2.4, v / 12.92)
+
+
+def _f(t):
+    """CIE's f: the cube root, with a straight line near 0."""
+    return np.where(t > 0.008856, np.cbrt(t), 7.787 * t + 16 / 116)
+
+
+@functools.lru_cache(maxsize=None)
+def _tables(dtype):
+    """For levels of uint8 or uint16: f of grey, (levels,); the share of each channel in the luminance, (3, levels);
+    f of luminance in equal steps; and the level of linear light in equal steps, as that dtype."""
+    top = np.iinfo(dtype).max
+    light = _linear(np.arange(top + 1) / top)
+    steps = np.arange(1 << 16 if dtype == "uint8" else 1 << 20) / ((1 << 16 if dtype == "uint8" else 1 << 20) - 1)
+    level = np.where(steps > 0.0031308, 1.055 * steps ** (1 / 2.4) - 0.055, steps * 12.92)
+    return (_f(light).astype("float32"), (FORWARD[1][:, None] * light).astype("float32"),
+            _f(steps).astype("float32"), (level * top + 0.5).astype(dtype))
+
+
+def _luminance(pixels):
+    """f(Y) = (L + 16) / 116 of pixels (..., 1 or 3), shape (...), float32."""
+    grey, shares, f, _ = _tables(pixels.dtype.name)
+    if pixels.shape[-1] == 1:
+        return np.take(grey, pixels[..., 0], mode="clip")
+    light = sum(np.take(share, pixels[..., c], mode="clip") for c, share in enumerate(shares))
+    return np.take(f, _steps(light, len(f)), mode="clip")
+
+
+def _steps(light, n):
+    """Numbers in 0..1 as places in a table of n steps."""
+    return (light.clip(0, 1) * (n - 1) + 0.5).astype("uint16" if n <= 1 << 16 else "int32")
+
+
+# ------------------------------------------------------------------ the lightness that a model sees
+
+
+def lightness(pixels, size, threads=1):
+    """L (h, w) float32 in 0..100 at size = (h, w), every pixel of the photo counted."""
+    (H, W), (h, w) = pixels.shape[:2], size
+    ky, kx = max(1, H // (FINEST * h)), max(1, W // (FINEST * w))
+    coarse = np.empty((-(-H // ky), -(-W // kx)), "float32")
+    cols = kx * max(1, WIDE // kx)
+    rows = ky * max(1, BLOCK // (cols * ky))
+
+    def one(corner):
+        y, x = corner
+        box = Image.fromarray(_luminance(pixels[y:y + rows, x:x + cols])).reduce((kx, ky))
+        coarse[y // ky:-(-(y + rows) // ky), x // kx:-(-(x + cols) // kx)] = np.asarray(box)
+
+    _each(one, [(y, x) for y in range(0, H, rows) for x in range(0, W, cols)], threads)
+    small = Image.fromarray(coarse).resize((w, h), Image.BICUBIC, (0, 0, W / kx, H / ky))
+    return (np.asarray(small) * 116 - 16).clip(0, 100)
+
+
+def colourful(pixels):
+    """Is this a photo in colour, and not a grey or a toned one? A tenth of its pixels then is of another hue than its
+    mean colour, or of its opposite."""
+    if pixels.shape[2] == 1:
+        return False
+    step = max(1, max(pixels.shape[:2]) // 100)
+    some = pixels[step // 2::step, step // 2::step] if step > 1 else pixels
+    ab = rgb_to_lab(some / np.float64(np.iinfo(pixels.dtype).max))[..., 1:].reshape(-1, 2)
+    mean = ab.mean(0)
+    hue = mean / max(np.hypot(*mean), 1e-6)
+    along = (ab @ hue).clip(0)
+    return bool(np.percentile(np.hypot(*(ab - along[:, None] * hue).T), 90) > 8)
+
+
+# ------------------------------------------------------------------ painting
+
+
+def painted(pixels, ab, threads=1, out=None):
+    """RGB (H, W, 3) of the pixels' dtype: their L, and ab (h, w, 2) in Lab units, enlarged bicubically.
+
+    Colours that sRGB does not have lose chroma, at the same L and hue, until it does. `out` may be `pixels`.
+    """
+    H, W = pixels.shape[:2]
+    out = np.empty((H, W, 3), pixels.dtype) if out is None else out
+    planes = np.ascontiguousarray(ab.astype("float32").transpose(2, 0, 1)) / np.array([500, 200], "float32")[:, None,
+                                                                                                             None]
+    columns = [(x, *_band(ab.shape[1], W, x, min(W, x + WIDE))) for x in range(0, W, WIDE)]
+    rows = max(1, BLOCK // min(W, WIDE))
+
+    def one(y):
+        top, down = _band(ab.shape[0], H, y, min(H, y + rows))
+        part = down @ planes[:, top:top + down.shape[1]]
+        for x, left, across in columns:
+            block = slice(y, y + rows), slice(x, x + WIDE)
+            colour = part[..., left:left + across.shape[1]] @ across.T
+            _paint(pixels[block], colour, out[block])
+
+    with threadpool_limits(1, "blas"):      # its own threads would wait for each other
+        _each(one, range(0, H, rows), threads)
+    return out
+
+
+def _band(old, new, start, stop):
+    """(first, weights (stop - start, k)): new pixels start .. stop of a row as means of k old ones from `first`."""
+    scale = old / new
+    wide = max(scale, 1)
+    centres = (np.arange(start, stop) + 0.5) * scale - 0.5
+    first, last = max(0, int(centres[0] - REACH * wide)), min(old, int(centres[-1] + REACH * wide) + 2)
+    m = CUBIC((np.arange(first, last) - centres[:, None]) / wide)
+    return first, (m / m.sum(1, keepdims=True)).astype("float32")
+
+
+def _paint(pixels, ab, out):
+    """One block: pixels (h, w, channels), ab (2, h, w) in units of 500 and 200, out (h, w, 3)."""
+    levels = _tables(pixels.dtype.name)[3]
+    y = _luminance(pixels).ravel()
+    a, b = ab.reshape(2, -1)
+    rgb = _light(y, a, b)
+    bad = np.flatnonzero(_outside(rgb))
+    if bad.size:
+        rgb[:, bad] = _kept(y[bad], a[bad], b[bad])
+    for c, plane in enumerate(rgb):
+        out[..., c] = np.take(levels, _steps(plane, len(levels)), mode="clip").reshape(out.shape[:2])
+
+
+def _light(y, a, b):
+    """Linear RGB (3, n) of f(Y), a / 500 and b / 200."""
+    return _FROM_XYZ @ _cube(np.stack([y + a, y, y - b]))
+
+
+_FROM_XYZ = BACKWARD.astype("float32")
+_EDGE = 0.2068966                           # where f begins to be the cube root; below it is a straight line
+
+
+def _cube(f):
+    """What CIE's f undoes."""
+    curve = np.maximum(f, np.float32(_EDGE))
+    f -= curve                              # how far on the straight line: 0 or less
+    f *= np.float32(1 / 7.787)
+    f += curve * curve * curve
+    return f
+
+
+def _outside(rgb):
+    return (rgb.min(0) < -SLACK) | (rgb.max(0) > 1 + SLACK)
+
+
+def _kept(y, a, b):
+    """Linear RGB of colours outside of the gamut, with as much of their chroma as fits."""
+    share, step = np.zeros(len(y), "float32"), 1.0
+    for _ in range(HALVINGS):
+        step /= 2
+        more = share + np.float32(step)
+        share = np.where(_outside(_light(y, a * more, b * more)), share, more)
+    return _light(y, a * share, b * share)
+
+
+def _each(f, items, threads):
+    """f of each item, on so many threads."""
+    if threads == 1 or len(items) == 1:
+        for item in items:
+            f(item)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(f, items):
+            pass

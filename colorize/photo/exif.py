@@ -1,0 +1,44 @@
+"""EXIF: which way is up, and the same bytes once the pixels stand upright. XMP says it, too."""
+import re
+import struct
+
+from . import ifd
+
+__all__ = ["PREFIX", "made", "upright", "upright_xmp"]
+
+PREFIX = b"Exif\0\0"                # before it in JPEG
+ORIENTATION = 0x0112
+
+
+def upright(blob):
+    """(blob, orientation): the EXIF structure with orientation 1 and without a preview, and what it said before.
+
+    Only these bytes change, so that offsets inside of makers' notes stay right. (None, 1) where it is no EXIF.
+    """
+    blob = bytearray(blob[len(PREFIX):] if blob[:len(PREFIX)] == PREFIX else blob)
+    found = ifd.header(blob)
+    if found is None or found[1] or found[2] + 2 > len(blob):
+        return None, 1
+    order, _, at = found
+    n, = struct.unpack_from(order + "H", blob, at)
+    turned = 1
+    for entry in range(at + 2, min(at + 2 + 12 * n, len(blob) - 11), 12):
+        tag, kind, count = struct.unpack_from(order + "HHI", blob, entry)
+        if tag == ORIENTATION and kind == 3 and count == 1:
+            turned, = struct.unpack_from(order + "H", blob, entry + 8)
+            struct.pack_into(order + "H", blob, entry + 8, 1)
+    if at + 2 + 12 * n + 4 <= len(blob):        # behind the directory: where that of the preview, still grey, begins
+        struct.pack_into(order + "I", blob, at + 2 + 12 * n, 0)
+    return bytes(blob), turned if 1 <= turned <= 8 else 1
+
+
+def upright_xmp(xmp):
+    """The XMP with orientation 1."""
+    return re.sub(rb"(tiff:Orientation(?:>|\s*=\s*[\"'])\s*)[2-8]", rb"\g<1>1", xmp)
+
+
+def made(tree, order):
+    """The EXIF structure with these tags (see ifd.py), or None without any."""
+    if not tree:
+        return None
+    return (b"II" if order == "<" else b"MM") + struct.pack(order + "HI", 42, 8) + ifd.pack(tree, order, 8)

@@ -1,0 +1,121 @@
+"""Which photos are meant, and where each one goes: `jobs(inputs, out)` for the arguments of a command line.
+
+    grandma.jpg        becomes grandma.color.jpg beside it
+    photos/  -o out/   every photo in it and below it, under the same names in out/
+    "scans/*/p*.tif"   a pattern; under -o the part without wildcards is left out of the names
+    -                  from standard input to standard output
+"""
+import glob
+import os
+import re
+from collections import namedtuple
+
+from .writing import KINDS
+
+__all__ = ["Job", "MARKS", "STREAM", "SUFFIXES", "jobs", "kind_of"]
+
+Job = namedtuple("Job", "source target kind")
+Job.__doc__ = "source, target: paths, or STREAM; kind: the format to write, None for the photo's own."
+STREAM = "-"
+SUFFIXES = tuple(suffix for suffixes in KINDS.values() for suffix in suffixes)
+MARKS = "color", "compare"
+MADE = re.compile(rf"\.({'|'.join(MARKS)})\.[^.]+$") # what earlier runs have written
+
+
+def jobs(inputs, out=None, mark=MARKS[0]):
+    """[Job] in a sensible order. ValueError, before anything is done, where the call cannot be meant so."""
+    if STREAM in inputs:
+        return [_stream(inputs, out)]
+    found = {}                                      # a photo that is named twice is done once
+    for text in inputs:
+        for path, name in _found(text, out):
+            found.setdefault(os.path.realpath(path), (path, name))
+    photos = list(found.values())
+    single = len(inputs) == 1 and len(photos) == 1 and os.path.isfile(inputs[0])
+    if out == STREAM or (out and single and not _is_folder(out)):
+        if not single:
+            raise ValueError(f"-o {STREAM} takes one photo, and there are {len(photos)}: name a folder with -o")
+        return [Job(photos[0][0], _apart(photos[0][0], out), None if out == STREAM else kind_of(out))]
+    planned = [Job(path, os.path.join(out, name) if out else _marked(path, mark), None) for path, name in photos]
+    if not out:                                     # "*.jpg" of a shell names earlier results, too
+        made = {os.path.realpath(_marked(path, m)) for path, _ in photos for m in MARKS}
+        planned = [job for job in planned if os.path.realpath(job.source) not in made]
+    return _distinct(planned)
+
+
+def kind_of(path):
+    """The format that a file name asks for."""
+    kind = next((kind for kind, suffixes in KINDS.items() if path.lower().endswith(suffixes)), None)
+    if kind is None:
+        raise ValueError(f"-o {path} does not say which format: let it end in {' '.join(SUFFIXES)}, or in {os.sep} "
+                         "for a folder")
+    return kind
+
+
+def _stream(inputs, out):
+    if len(inputs) > 1:
+        raise ValueError(f"{STREAM} (standard input) stands alone, and there are {len(inputs) - 1} others beside it")
+    if out and out != STREAM and _is_folder(out):
+        raise ValueError(f"-o {out} is a folder, and what comes from standard input has no name: name a file with -o")
+    return Job(STREAM, out or STREAM, None if out in (None, STREAM) else kind_of(out))
+
+
+def _is_folder(out):
+    """Is -o a folder? What is not there is one if it ends so, or has no ending like a file's."""
+    return os.path.isdir(out) or out.endswith(("/", os.sep)) or not os.path.splitext(out)[1]
+
+
+def _found(text, out):
+    """[(path, its name under -o)] for one argument."""
+    if os.path.isdir(text):
+        found = _below(text, out)
+        if not found:
+            raise ValueError(f"there is no photo in {text}: expected files that end in {' '.join(SUFFIXES)}, in it "
+                             "or below it")
+        return [(path, os.path.relpath(path, text)) for path in found]
+    if os.path.lexists(text):
+        return [(text, os.path.basename(text))]
+    if not glob.has_magic(text):
+        raise ValueError(f"there is no {text}: name a photo, a folder, or a pattern such as 'scans/*.jpg'")
+    fixed = os.path.dirname(text[:re.search(r"[*?[]", text).start()])
+    found = sorted(p for p in glob.glob(text, recursive=True) if os.path.isfile(p) and p.lower().endswith(SUFFIXES)
+                   and not MADE.search(p))
+    if not found:
+        raise ValueError(f"no photo matches {text}: expected files that end in {' '.join(SUFFIXES)}")
+    return [(path, os.path.relpath(path, fixed or os.curdir)) for path in found]
+
+
+def _below(folder, out):
+    """The photos in a folder and all below it, without hidden ones and what earlier runs have written."""
+    found, result = [], os.path.realpath(out) if out else None
+    for here, below, names in os.walk(folder):
+        below[:] = sorted(d for d in below if d[0] != "." and os.path.realpath(os.path.join(here, d)) != result)
+        found += [os.path.join(here, name) for name in sorted(names)
+                  if name.lower().endswith(SUFFIXES) and name[0] != "." and not MADE.search(name)]
+    return found
+
+
+def _marked(path, mark):
+    stem, suffix = os.path.splitext(path)
+    return f"{stem}.{mark}{suffix}"
+
+
+def _apart(source, target):
+    """The target, which must not be the source."""
+    if target != STREAM and os.path.realpath(source) == os.path.realpath(target):
+        raise ValueError(f"{target} is the photo itself, which is never overwritten: choose another -o")
+    return target
+
+
+def _distinct(planned):
+    """The jobs, of which no two may write the same file, and none what another one reads."""
+    sources, targets = {os.path.realpath(job.source) for job in planned}, {}
+    for job in planned:
+        target = os.path.realpath(_apart(job.source, job.target))
+        if target in sources:
+            raise ValueError(f"{job.target} is one of the photos, which are never overwritten: choose another -o")
+        first = targets.setdefault(target, job)
+        if first is not job:
+            raise ValueError(f"{first.source} and {job.source} would both become {job.target}: give the folder that "
+                             "both are in, or run them one after the other")
+    return planned

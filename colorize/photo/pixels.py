@@ -1,0 +1,178 @@
+"""From an image of Pillow's, of whatever mode, to arrays: in strips, so that there is one copy and not three."""
+import numpy as np
+
+from ..data.photos import Unreadable
+from . import profiles
+
+__all__ = ["STRIP", "arrays"]
+
+STRIP = 1 << 20             # pixels that are converted at once
+
+
+def arrays(found):
+    """(pixels, alpha) of a Found: upright, (H, W, 1 or 3) uint8 or uint16, and (H, W) or None."""
+    if found.deep:
+        pixels, alpha = _deep(found)
+    else:
+        pixels, alpha = _plain(found)
+    if found.info.get("icc"):
+        pixels = _profiled(pixels, found.info)
+    return pixels, alpha
+
+
+def _strips(height, width):
+    rows = max(1, STRIP // width)
+    return [(y, min(y + rows, height)) for y in range(0, height, rows)]
+
+
+def _upright(shape, dtype, turned):
+    """(array, view): an array for a photo that is to be turned, and its view as the photo lies in its file."""
+    h, w, *rest = shape
+    out = np.zeros((w, h, *rest) if turned > 4 else (h, w, *rest), dtype)
+    view = {1: lambda x: x, 2: lambda x: x[:, ::-1], 3: lambda x: x[::-1, ::-1], 4: lambda x: x[::-1],
+            5: lambda x: x.swapaxes(0, 1), 6: lambda x: x.swapaxes(0, 1)[::-1],
+            7: lambda x: x.swapaxes(0, 1)[::-1, ::-1], 8: lambda x: x.swapaxes(0, 1)[:, ::-1]}[turned](out)
+    return out, view
+
+
+# ------------------------------------------------------------------ what Pillow has as it should be
+
+
+def _plain(found):
+    image = found.opened()
+    image.load()
+    array, channels, has_alpha, dtype = _reader(image, found)
+    width, height = image.size
+    pixels, view = _upright((height, width, channels), dtype, found.turned)
+    alpha, mask = _upright((height, width), dtype, found.turned) if has_alpha or found.key is not None else (None, None)
+    for y, stop in _strips(height, width):
+        x = array(image.crop((0, y, width, stop)))
+        view[y:stop] = x[..., :channels]
+        if has_alpha:
+            mask[y:stop] = x[..., channels]
+        elif found.key is not None:
+            mask[y:stop] = np.where((x == np.array(found.key)).all(-1), 0, np.iinfo(dtype).max)
+    return pixels, alpha
+
+
+def _reader(image, found):
+    """(a function from a strip to an array, channels, whether alpha is behind them, dtype) for an image's mode."""
+    mode = image.mode
+    if mode in ("P", "PA"):
+        return _of_palette(image)
+    if mode == "1":
+        return _as("L"), 1, False, np.uint8
+    if mode in ("L", "LA", "RGB", "RGBA"):
+        return _as(mode), len(mode.rstrip("A")), mode[-1] == "A", np.uint8
+    if mode in ("CMYK", "LAB"):
+        change = profiles.to_srgb(mode, found.info.get("icc"))
+        return (lambda strip: np.asarray(change(strip))), 3, False, np.uint8
+    if mode.startswith("I;16"):
+        return _of_16(found), 1, False, np.uint16
+    if mode in ("I", "F"):
+        return _of_numbers(image)
+    return _as("RGB"), 3, False, np.uint8
+
+
+def _as(mode):
+    def array(strip):
+        x = np.asarray(strip if strip.mode == mode else strip.convert(mode))
+        return x[..., None] if x.ndim == 2 else x
+    return array
+
+
+def _of_palette(image):
+    colours = np.array(image.getpalette("RGB") or [0, 0, 0]).reshape(-1, 3)
+    grey = (colours == colours[:, :1]).all()
+    alpha = image.mode == "PA" or "transparency" in image.info
+    if alpha:                               # by way of RGBA, since not all versions go straight to LA
+        pick = [0, 3] if grey else [0, 1, 2, 3]
+        return (lambda strip: np.asarray(strip.convert("RGBA"))[..., pick]), len(pick) - 1, True, np.uint8
+    return (lambda strip: np.asarray(strip.convert("RGB"))[..., :1 if grey else 3]), 1 if grey else 3, False, np.uint8
+
+
+def _of_16(found):
+    def array(strip):
+        x = np.asarray(strip).astype(np.uint16)[..., None]
+        if found.top != 65535:
+            x = (x.astype(np.uint32).clip(0, found.top) * 65535 // found.top).astype(np.uint16)
+        return 65535 - x if found.inverted else x
+    return array
+
+
+def _of_numbers(image):
+    """Integers and floats of 32 bits have no range of their own: 1, 255 or 65535, the first that nothing exceeds."""
+    width, height = image.size
+    most = max(np.nan_to_num(np.asarray(image.crop((0, y, width, stop)))).max() for y, stop in _strips(height, width))
+    top = next((t for t in (1, 255, 65535) if most <= t), None)
+    if top is None or top == 1 and image.mode == "I":
+        raise Unreadable(f"the range of its pixels is not known: mode {image.mode}, up to {most:g}")
+    dtype = np.uint8 if image.mode == "I" and top == 255 else np.uint16
+    scale = np.iinfo(dtype).max / top
+
+    def array(strip):
+        x = np.nan_to_num(np.asarray(strip)).astype(np.float64).clip(0, top)
+        return (x * scale + 0.5).astype(dtype)[..., None]
+    return array, 1, False, dtype
+
+
+# ------------------------------------------------------------------ 16 bits a channel
+
+
+def _deep(found):
+    deep = found.deep
+    pixels = alpha = None
+    for raw, shift in ((deep.high, 8), (deep.low, 0)):
+        if raw is None:
+            continue
+        image = found.opened()
+        image.tile = [tile._replace(args=raw if isinstance(tile[3], str) else (raw, *tile[3][1:]))
+                      for tile in image.tile]
+        image.load()
+        width, height = image.size
+        if pixels is None:
+            pixels, view = _upright((height, width, deep.channels), np.uint16, found.turned)
+            if deep.alpha:
+                alpha, mask = _upright((height, width), np.uint16, found.turned)
+        for y, stop in _strips(height, width):
+            x = np.asarray(image.crop((0, y, width, stop))).astype(np.uint16)
+            if deep.low is None:                        # all bytes at once
+                x = x[..., ::2] << 8 | x[..., 1::2]
+            else:
+                x = x << shift
+            view[y:stop] |= x[..., :deep.channels]
+            if deep.alpha:
+                mask[y:stop] |= x[..., deep.channels]
+        del image
+    if deep.premultiplied:
+        _divide(pixels, alpha)
+    if found.key is not None:
+        alpha = np.empty(pixels.shape[:2], np.uint16)
+        for y, stop in _strips(*alpha.shape):
+            alpha[y:stop] = np.where((pixels[y:stop] == np.array(found.key)).all(-1), 0, 65535)
+    return pixels, alpha
+
+
+def _divide(pixels, alpha):
+    """Make colours straight that were multiplied by their alpha, in place."""
+    for y, stop in _strips(*alpha.shape):
+        a = alpha[y:stop, :, None].astype(np.float64)
+        x = pixels[y:stop] * (65535 / np.maximum(a, 1)) + 0.5
+        pixels[y:stop] = np.where(a > 0, x.clip(0, 65535), 0).astype(np.uint16)
+
+
+# ------------------------------------------------------------------ profiles
+
+
+def _profiled(pixels, info):
+    """Grey pixels by their profile in sRGB; only an RGB profile stays in `info`."""
+    space = profiles.space(info["icc"])
+    if space == "RGB":
+        return pixels
+    icc = info.pop("icc")
+    if space == "GRAY" and pixels.shape[2] == 1:
+        table = profiles.grey_table(icc, 256 if pixels.dtype == np.uint8 else 65536)
+        if table is not None:
+            for y, stop in _strips(*pixels.shape[:2]):
+                pixels[y:stop] = table[pixels[y:stop]]
+    return pixels
