@@ -184,7 +184,7 @@ def write(path, data):
 
 @contextlib.contextmanager
 def writing(path):
-    """A file to write bytes to, beside `path`, which gets that name once all is on the disk; nothing stays otherwise."""
+    """A file to write bytes to, beside `path`, which gets that name once all is on the disk; else nothing stays."""
     path = os.path.realpath(path)           # a link stays a link
     folder = os.path.dirname(path)
     if not os.path.isdir(folder):

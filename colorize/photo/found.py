@@ -10,7 +10,7 @@ class Found:
     """opened: a function that gives Pillow's image, with no pixel decoded; info: see Photo.
 
     turned: the EXIF orientation that is still to be applied. key: the value, or the three, that are transparent.
-    deep: how Deep pixels are got. inverted: 0 is white, which Pillow left so. top: what white is where it is not 65535.
+    deep: how Deep pixels are got. inverted: 0 is white, which Pillow left so. top: what white is among 16 bits.
     """
 
     def __init__(self, opened, info, turned=1, key=None, deep=None, inverted=False, top=65535, notes=()):

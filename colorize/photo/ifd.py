@@ -33,8 +33,8 @@ def header(data):
 def tree(fetch, order, at, big=False, wanted=None, budget=None, depth=0):
     """(tree, next): the directory at `at`, and where the one behind it is (0: nowhere).
 
-    fetch(offset, n) gives n bytes of the file, or fewer at its end. An entry that reaches beyond the file is left out;
-    entries that ask for more than METADATA together are refused, wanted or not, because Pillow would read them all.
+    fetch(offset, n) gives n bytes of the file, or fewer at its end. An entry that reaches beyond it is left out;
+    entries that ask for more than METADATA together are refused, wanted or not: Pillow would read them all.
     """
     budget = [METADATA] if budget is None else budget
     count_as, entry_as, offset_as = ("Q", "HHQ8s", "Q") if big else ("H", "HHI4s", "I")
@@ -61,11 +61,7 @@ def tree(fetch, order, at, big=False, wanted=None, budget=None, depth=0):
             data = value[:size] if size <= len(value) else fetch(where, size)
             found.update({tag: (kind, count, data)} if len(data) == size else {})
     rest = body[n * step:]
-    return found, struct.unpack(order + offset_as, rest)[0] if len(rest) == len(value_of(offset_as)) else 0
-
-
-def value_of(code):
-    return b"\0" * struct.calcsize("<" + code)
+    return found, struct.unpack(order + offset_as, rest)[0] if len(rest) == struct.calcsize(order + offset_as) else 0
 
 
 def _below(fetch, order, at, big, budget, depth):

@@ -10,14 +10,14 @@ import os
 import re
 from collections import namedtuple
 
-from .writing import KINDS
+from .writing import SUFFIXES, kind_of
 
-__all__ = ["Job", "MARKS", "STREAM", "SUFFIXES", "jobs", "kind_of"]
+__all__ = ["Job", "MARKS", "STREAM", "jobs"]
 
-Job = namedtuple("Job", "source target kind")
-Job.__doc__ = "source, target: paths, or STREAM; kind: the format to write, None for the photo's own."
+Job = namedtuple("Job", "source target")
+Job.__doc__ = "source, target: paths, or STREAM."
 STREAM = "-"
-SUFFIXES = tuple(suffix for suffixes in KINDS.values() for suffix in suffixes)
+ENDINGS = " ".join(SUFFIXES)
 MARKS = "color", "compare"
 MADE = re.compile(rf"\.({'|'.join(MARKS)})\.[^.]+$") # what earlier runs have written
 
@@ -35,21 +35,21 @@ def jobs(inputs, out=None, mark=MARKS[0]):
     if out == STREAM or (out and single and not _is_folder(out)):
         if not single:
             raise ValueError(f"-o {STREAM} takes one photo, and there are {len(photos)}: name a folder with -o")
-        return [Job(photos[0][0], _apart(photos[0][0], out), None if out == STREAM else kind_of(out))]
-    planned = [Job(path, os.path.join(out, name) if out else _marked(path, mark), None) for path, name in photos]
+        return [Job(photos[0][0], _apart(photos[0][0], _writable(out)))]
+    if out and os.path.lexists(out) and not os.path.isdir(out):
+        raise ValueError(f"-o {out} is a file, and there are {len(photos)} photos: name a folder")
+    planned = [Job(path, os.path.join(out, name) if out else _marked(path, mark)) for path, name in photos]
     if not out:                                     # "*.jpg" of a shell names earlier results, too
         made = {os.path.realpath(_marked(path, m)) for path, _ in photos for m in MARKS}
         planned = [job for job in planned if os.path.realpath(job.source) not in made]
     return _distinct(planned)
 
 
-def kind_of(path):
-    """The format that a file name asks for."""
-    kind = next((kind for kind, suffixes in KINDS.items() if path.lower().endswith(suffixes)), None)
-    if kind is None:
-        raise ValueError(f"-o {path} does not say which format: let it end in {' '.join(SUFFIXES)}, or in {os.sep} "
-                         "for a folder")
-    return kind
+def _writable(out):
+    """-o, which must say a format that can be written."""
+    if out != STREAM and kind_of(out) is None:
+        raise ValueError(f"-o {out} does not say which format: let it end in {ENDINGS}, or in {os.sep} for a folder")
+    return out
 
 
 def _stream(inputs, out):
@@ -57,7 +57,7 @@ def _stream(inputs, out):
         raise ValueError(f"{STREAM} (standard input) stands alone, and there are {len(inputs) - 1} others beside it")
     if out and out != STREAM and _is_folder(out):
         raise ValueError(f"-o {out} is a folder, and what comes from standard input has no name: name a file with -o")
-    return Job(STREAM, out or STREAM, None if out in (None, STREAM) else kind_of(out))
+    return Job(STREAM, _writable(out or STREAM))
 
 
 def _is_folder(out):
@@ -70,18 +70,17 @@ def _found(text, out):
     if os.path.isdir(text):
         found = _below(text, out)
         if not found:
-            raise ValueError(f"there is no photo in {text}: expected files that end in {' '.join(SUFFIXES)}, in it "
-                             "or below it")
+            raise ValueError(f"there is no photo in {text}: expected files that end in {ENDINGS}, in it or below it")
         return [(path, os.path.relpath(path, text)) for path in found]
     if os.path.lexists(text):
         return [(text, os.path.basename(text))]
     if not glob.has_magic(text):
         raise ValueError(f"there is no {text}: name a photo, a folder, or a pattern such as 'scans/*.jpg'")
     fixed = os.path.dirname(text[:re.search(r"[*?[]", text).start()])
-    found = sorted(p for p in glob.glob(text, recursive=True) if os.path.isfile(p) and p.lower().endswith(SUFFIXES)
+    found = sorted(p for p in glob.glob(text, recursive=True) if os.path.isfile(p) and kind_of(p)
                    and not MADE.search(p))
     if not found:
-        raise ValueError(f"no photo matches {text}: expected files that end in {' '.join(SUFFIXES)}")
+        raise ValueError(f"no photo matches {text}: expected files that end in {ENDINGS}")
     return [(path, os.path.relpath(path, fixed or os.curdir)) for path in found]
 
 
@@ -91,7 +90,7 @@ def _below(folder, out):
     for here, below, names in os.walk(folder):
         below[:] = sorted(d for d in below if d[0] != "." and os.path.realpath(os.path.join(here, d)) != result)
         found += [os.path.join(here, name) for name in sorted(names)
-                  if name.lower().endswith(SUFFIXES) and name[0] != "." and not MADE.search(name)]
+                  if kind_of(name) and name[0] != "." and not MADE.search(name)]
     return found
 
 

@@ -171,5 +171,6 @@ def _standard():
     """(luminance, colour): the tables of quality 50, of which libjpeg makes all others."""
     file = io.BytesIO()
     Image.new("RGB", (8, 8)).save(file, "JPEG", quality=50)
+    file.seek(0)
     tables = JpegImageFile(file).quantization
     return tuple(tables[0]), tuple(tables[1])

@@ -14,7 +14,7 @@ def size_of(file):
 
 
 class Parts:
-    """What a decoder needs of a file: read, seek and tell, over (offset, length) of another file, one after the other.
+    """What a decoder needs of a file: read, seek and tell, over (offset, length) of another one, end to end.
 
     >>> Parts(io.BytesIO(b"0123456789"), [(1, 2), (7, 3)]).read()
     b'12789'

@@ -44,7 +44,9 @@ def _plain(found):
     array, channels, has_alpha, dtype = _reader(image, found)
     width, height = image.size
     pixels, view = _upright((height, width, channels), dtype, found.turned)
-    alpha, mask = _upright((height, width), dtype, found.turned) if has_alpha or found.key is not None else (None, None)
+    alpha = mask = None
+    if has_alpha or found.key is not None:
+        alpha, mask = _upright((height, width), dtype, found.turned)
     for y, stop in _strips(height, width):
         x = array(image.crop((0, y, width, stop)))
         view[y:stop] = x[..., :channels]

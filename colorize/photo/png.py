@@ -116,7 +116,10 @@ def _inflated(data):
 
 
 def write(file, strips, height, width, channels, dtype, info):
-    """strips: a function from (first, stop) to these rows, (rows, width, channels); 1 to 4 channels: grey or RGB, alpha."""
+    """strips: a function from (first, stop) to these rows, (rows, width, channels).
+
+    1 to 4 channels: grey, grey and alpha, RGB, RGB and alpha.
+    """
     bits, kind = 8 * dtype.itemsize, {1: 0, 2: 4, 3: 2, 4: 6}[channels]
     file.write(SIGNATURE)
     _chunk(file, b"IHDR", struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0))

@@ -22,7 +22,7 @@ def space(icc):
 
 
 def to_srgb(mode, icc=None):
-    """A function from images of Pillow's in that mode, CMYK or LAB, to RGB; without a usable profile as Pillow does it."""
+    """A function from images of Pillow's in that mode, CMYK or LAB, to RGB; without a profile as Pillow does it."""
     srgb = ImageCms.createProfile("sRGB")
     try:
         if mode == "LAB":

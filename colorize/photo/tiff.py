@@ -19,8 +19,8 @@ SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, OFFSETS, SAMPLES, ROWS, 
 X_DOTS, Y_DOTS, PLANAR, UNIT, PREDICTOR, TILE_WIDTH, TILE_HEIGHT, BELOW, EXTRA, FORMAT = \
     282, 283, 284, 296, 317, 322, 323, 330, 338, 339
 XMP, IPTC, ICC, RAW = 700, 33723, 34675, 50706
-STRUCTURE = {SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, X_DOTS, Y_DOTS, PLANAR, UNIT, TILE_WIDTH,
-             TILE_HEIGHT, BELOW, EXTRA, FORMAT, XMP, IPTC, ICC, RAW}
+STRUCTURE = {SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, X_DOTS, Y_DOTS, PLANAR, UNIT,
+             TILE_WIDTH, TILE_HEIGHT, BELOW, EXTRA, FORMAT, XMP, IPTC, ICC, RAW}
 NONE, DEFLATE = 1, 8
 PAGES = 10_000
 STRIP = 1 << 18                     # bytes of a strip, as the specification wants it rather small
@@ -61,7 +61,7 @@ def look(file, size, limit):
 
 def _deep(image, tags, order, first):
     if first[PLANAR] == 2:
-        raise Unreadable("its 16-bit colours lie in separate planes, which is not read: save it with them side by side")
+        raise Unreadable("its 16-bit colours lie in planes of their own, which are not read: save it interleaved")
     extra = ifd.values(tags, EXTRA, order)
     name = "RGBX" if image.mode == "RGB" and extra else image.mode
     by_us = image.tile[0][0] == "raw" and order == ">"                      # libtiff turns bytes by itself
@@ -116,7 +116,7 @@ def _ratio(entry, order):
 
 
 def write(file, strips, height, width, channels, dtype, info):
-    """strips: a function from (first, stop) to these rows, (rows, width, channels); 1 to 4 channels: grey or RGB, alpha.
+    """strips: a function from (first, stop) to these rows, (rows, width, channels), as png.write has it.
 
     The tags stand behind the pixels, in the byte order of the EXIF that is kept.
     """
@@ -161,7 +161,8 @@ def _structure(height, width, channels, dtype, rows, packed, offsets, counts, or
         return 4, len(values), struct.pack(f"{order}{len(values)}I", *values)
     tags = {WIDTH: long(width), HEIGHT: long(height), BITS: short(*[8 * dtype.itemsize] * channels),
             COMPRESSION: short(DEFLATE if packed else NONE), PHOTOMETRIC: short(2 if channels > 2 else 1),
-            OFFSETS: long(*offsets), SAMPLES: short(channels), ROWS: long(rows), COUNTS: long(*counts), PLANAR: short(1)}
+            OFFSETS: long(*offsets), SAMPLES: short(channels), ROWS: long(rows), COUNTS: long(*counts),
+            PLANAR: short(1)}
     if packed:
         tags[PREDICTOR] = short(2)
     if channels in (2, 4):

@@ -30,7 +30,8 @@ def look(file, size, limit):
     if info["xmp"]:
         info["xmp"] = exif.upright_xmp(info["xmp"])
     notes = [f"the first of {frames} frames was taken"] if frames > 1 else []
-    return Found(lambda: WebPImageFile(Parts(file, needed)), {k: v for k, v in info.items() if v}, turned, notes=notes)
+    info = {key: value for key, value in info.items() if value}
+    return Found(lambda: WebPImageFile(Parts(file, needed)), info, turned, notes=notes)
 
 
 def _chunks(file, size):
@@ -68,8 +69,6 @@ def _size(found):
 
 def write(file, image, info):
     """image: RGB or RGBA of Pillow's."""
-    if max(image.size) > SIDE:
-        raise ValueError(f"a WebP has at most {SIDE} pixels a side, and this photo has {image.size[0]} x "
-                         f"{image.size[1]}: write it as PNG, TIFF or JPEG")
-    kept = {name: info[key] for name, key in (("icc_profile", "icc"), ("exif", "exif"), ("xmp", "xmp")) if key in info}
+    names = {"icc_profile": "icc", "exif": "exif", "xmp": "xmp"}
+    kept = {name: info[key] for name, key in names.items() if key in info}
     image.save(file, "WEBP", quality=QUALITY, lossless=info.get("lossless", False), exact=True, **kept)

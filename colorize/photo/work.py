@@ -94,11 +94,11 @@ def standard_input():
 def put(photo, job):
     """Write the photo where the job wants it."""
     if job.target == STREAM:
-        sys.stdout.buffer.write(encode(photo, job.kind))
+        sys.stdout.buffer.write(encode(photo))
         sys.stdout.buffer.flush()
         return
     os.makedirs(os.path.dirname(job.target) or os.curdir, exist_ok=True)
-    write(photo, job.target, job.kind)
+    write(photo, job.target)
 
 
 def pixels(path):

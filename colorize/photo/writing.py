@@ -1,7 +1,7 @@
 """A photo into a file, with what its own file said beside the pixels, as far as the format has a place for it.
 
-All formats get the pixels in strips, so that a large photo is not there twice. 16 bits stay in PNG and TIFF and become
-8 elsewhere; what is transparent becomes white in JPEG and BMP.
+All formats get the pixels in strips, so that a large photo is not there twice. 16 bits stay in PNG and TIFF and
+become 8 elsewhere; what is transparent becomes white in JPEG and BMP.
 """
 import io
 import os
@@ -35,7 +35,7 @@ def encode(photo, kind=None):
 
 
 def write(photo, path, kind=None):
-    """Write the photo; the file gets its name once it is complete. kind: that of the path's suffix, or the photo's."""
+    """Write the photo; the file gets its name once it is complete. kind: as the path's suffix, or the photo's own."""
     with files.writing(path) as file:
         _into(file, photo, kind or kind_of(path))
 
