@@ -7,17 +7,11 @@ Behind the path may stand label=, model=, and the model's own options, with comm
 import os
 
 import minicnn as mc
-from minicnn.files import metadata
 
-from .. import models, program
 from ..data.photos import find
-from ..weights import importers, tensorbundle
-from ..weights.own import options_of
+from ..weights import opening, tensorbundle
 
 __all__ = ["Coloured", "Model", "opened"]
-
-RUN_WEIGHTS = "best.safetensors", "last.safetensors"                        # of a run, the first that is there
-USUAL = {"torch": "zhang", "keras": "colornet", "tensorflow": "jetson"}     # the colorizer of such a file
 
 
 class Model:
@@ -76,7 +70,7 @@ def _parts(what):
 
 
 def _opened(path, given, own):
-    file = next((f for f in (os.path.join(path, name) for name in RUN_WEIGHTS) if os.path.isfile(f)), path)
+    file = opening.file_of(path)
     label = own.pop("label", None) or " ".join([_short(path), *(f"{k}={v}" for k, v in own.items())])
     if not os.path.exists(path) and not tensorbundle.prefix_of(path):
         raise ValueError(f"there is no {path}: name a run, a file of weights, or a folder of coloured pictures")
@@ -86,23 +80,9 @@ def _opened(path, given, own):
         if own:
             raise ValueError(f"{path} is a folder of pictures, which has no {', '.join(own)}: leave that out")
         return Coloured(label, path)
-    model, said = _built(file, given, own)
+    named, own = own.pop("model", None), {**{k: v for k, v in given.items() if k != "model"}, **own}
+    model, said = opening.opened(file, named, given["model"], own)
     return Model(label, model, said)
-
-
-def _built(file, given, own):
-    """(model, what was read)."""
-    kind = importers.kind_of(file)
-    notes = metadata(file) if kind == "minicnn" else {}
-    name = own.pop("model", None) or notes.get("model") or given["model"] or USUAL.get(kind)
-    if name is None:
-        raise ValueError(f"{file} does not say which model its weights belong to: add --model, one of "
-                         f"{', '.join(models.names())}")
-    wanted = {key: text for key, text in given.items() if key != "model"}
-    kept = options_of(notes, file) if notes.get("model") == name else {}
-    asked = program.model_options(name, models.options(name), {**wanted, **own})
-    model = models.build(name, **{**kept, **asked})
-    return model, importers.load(file, model, keep=asked)
 
 
 def _short(path):

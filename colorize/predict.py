@@ -1,0 +1,166 @@
+"""Colour for old photos:   python -m colorize PHOTO... [-o OUT]
+
+    python -m colorize grandma.jpg                      writes grandma.color.jpg beside it
+    python -m colorize album/ -o coloured/              a folder and all below it, under the same names in coloured/
+    python -m colorize "scans/*.tif" --saturation 0.8   all that match, paler
+    python -m colorize dress.png --hint 310,420,#7a2030 what is at 310 from the left and 420 from the top is dark red
+    python -m colorize - < grey.jpg > coloured.jpg      from standard input to standard output
+
+A photo keeps its size, its sharpness, its brightness, its format and what its file says beside the picture; only the
+colours are new. They are a guess, learned from many colour photos: often likely, never known. JPEG, PNG, TIFF, WebP
+and BMP are read, brown and yellowed ones too. Nothing is overwritten, and photos that are done are not done again.
+Everything happens on this computer.
+"""
+import os
+import sys
+import time
+
+from threadpoolctl import threadpool_limits
+
+import minicnn as mc
+from minicnn.device import current, formulas
+
+from . import models, program
+from .photo.hints import hint
+from .photo.jobs import MARKS, STREAM, jobs
+from .photo.painter import SATURATION, Painter
+from .photo.work import cores, run
+from .weights.opening import file_of, opened
+from .weights.shipped import SHIPPED, shipped
+
+__all__ = ["command", "main"]
+
+NAME = "colorize"
+FEW = 16                                    # photos for which no kernel is compiled, which may take longer
+
+
+def flags():
+    parser = program.Parser(NAME, __doc__)
+    parser.add_argument("photos", nargs="+", metavar="PHOTO", help="a photo, a folder, a pattern in quotes, or -")
+    parser.add_argument("-o", "--out", metavar="OUT", help="a folder for the results; for one photo a file name whose"
+                                                           " ending says the format; - is standard output")
+    parser.add_argument("--force", action="store_true", help="do photos again that are done; overwrite the results")
+    taste = parser.add_argument_group("taste")
+    taste.add_argument("--saturation", type=program.number(0), default=SATURATION, metavar="X",
+                       help=f"how strong the colours are: 0 is grey, 1 what was learned ({SATURATION})")
+    taste.add_argument("--temperature", type=program.number(above=0), metavar="T",
+                       help="how careful: 1 mixes all colours that are possible, 0.3 is near the likeliest one, "
+                            "which is bolder and blotchier")
+    taste.add_argument("--hint", type=hint, action="append", default=[], metavar="X,Y,#RRGGBB",
+                       help="the colour at that pixel of the photo; it spreads over the region around; repeatable")
+    taste.add_argument("--compare", action="store_true", help="write before and after side by side, as "
+                                                              "name.compare.EXT, instead")
+    taste.add_argument("--mean", action="store_true", help="write nothing; print each photo's mean colour")
+    other = parser.add_argument_group("other models (for those who train or download them)")
+    other.add_argument("--weights", metavar="FILE", help="instead of those that come with colorize: a run of "
+                                                         "colorize.train, or a file of weights such as Zhang's .pth")
+    other.add_argument("--model", choices=models.names(), metavar="NAME", help="which model --weights are for, where "
+                       f"they do not say it: {', '.join(models.names())}")
+    other.add_argument("--device", default="auto", metavar="cpu|cuda|auto",
+                       help="where the model runs (auto: on a GPU if there is one)")
+    return parser
+
+
+def main(argv=None):
+    args = flags().parse_args(argv)
+    if args.mean and (args.compare or args.out or args.force):
+        raise ValueError("--mean writes nothing: leave out --compare, --out and --force")
+    planned = jobs(args.photos, args.out, MARKS[args.compare])
+    to_do = [job for job in planned if args.mean or args.force or not os.path.lexists(job.target)]
+    if args.hint and len(planned) > 1:
+        raise ValueError(f"--hint is for one photo, and there are {len(planned)}: do that one alone")
+    if any(job.target == STREAM for job in to_do) and not args.mean and sys.stdout.isatty():
+        raise ValueError("a picture is no text for a terminal: add > FILE, or -o FILE")
+    program.use_device(args.device)
+    quick = current() == "cpu" and len(to_do) <= FEW
+    with formulas() if quick else threadpool_limits(1, "blas"):
+        return coloured(args, planned, to_do)
+
+
+def coloured(args, planned, to_do):
+    """Do it, and say how it went: the exit status."""
+    show = sys.stderr if any(job.target == STREAM for job in planned) else sys.stdout
+    start = time.perf_counter()
+    if to_do:
+        model = asked_for(args)
+        parameters = sum(p.size for p in mc.params(model.parts()))
+        threads = cores()
+        painter = Painter(model, args.saturation, args.hint, threads if len(to_do) == 1 else 1)
+        work = run(to_do, painter, threads, args.compare, args.mean)
+        if not args.mean:
+            print(f"{plural(len(to_do), 'photo')} with {model.name} ({parameters:,} parameters) on {current()}, "
+                  f"{plural(threads, 'thread')}", file=show, flush=True)
+        done = watched(work, args.mean)
+    else:
+        done = []
+    return summary(done, planned, to_do, time.perf_counter() - start, args, show)
+
+
+def asked_for(args):
+    """The model with its weights."""
+    if args.weights is None:
+        if args.model not in (None, SHIPPED):
+            raise ValueError(f"the weights of {args.model} do not come with colorize: name a file with --weights")
+        model = shipped()
+    else:
+        model = opened(file_of(args.weights), args.model)[0]
+    if args.temperature is not None:
+        if not hasattr(model, "decoding"):
+            raise ValueError(f"{model.name} gives one colour and no likelihoods, so it has no temperature: leave out "
+                             "--temperature")
+        model.temperature, model.decoding = args.temperature, "annealed"
+    return model
+
+
+def watched(work, mean):
+    """[Done] of all jobs, with a progress bar for many. After Ctrl-C it says how far it came."""
+    done, failed = [], 0
+    bar = mc.progress(work, lambda _: f"{failed} failed" if failed else "") if len(work) > 1 and not mean else work
+    try:
+        for one in bar:
+            done.append(one)
+            failed += one.error is not None
+            if mean and one.error is None:
+                print(f"{one.job.source}: mean a* {one.mean[0]:.2f}, b* {one.mean[1]:.2f}", flush=True)
+    except KeyboardInterrupt:
+        print(f"\n{NAME}: {len(done) - failed} of {len(work)} photos are done; the same command does the rest",
+              file=sys.stderr)
+        raise
+    return done
+
+
+def summary(done, planned, to_do, seconds, args, show):
+    """What was written, what was not, and the exit status: 1 if a photo failed."""
+    failed = [one for one in done if one.error is not None]
+    for one in failed:
+        print(f"{NAME}: {one.job.source}: {one.error}", file=sys.stderr)
+    for note in dict.fromkeys(note for one in done for note in one.notes):
+        names = [one.job.source for one in done if note in one.notes]
+        more = f" and {len(names) - 3} others" if len(names) > 3 else ""
+        print(f"{', '.join(names[:3])}{more}: {note}", file=sys.stderr if args.mean else show)
+    if args.mean:
+        return int(bool(failed))
+    good, skipped = len(done) - len(failed), len(planned) - len(to_do)
+    parts = [f"{plural(good, 'photo')} coloured in {seconds:.1f} s"] * bool(to_do)
+    parts += [f"{len(failed)} failed"] * bool(failed)
+    parts += [f"{plural(skipped, 'photo')} done before (--force does them again)"] * bool(skipped)
+    print("; ".join(parts), file=show)
+    written = [one.job.target for one in done if one.error is None]
+    if written:
+        where = args.out if args.out and len(written) > 1 else ", ".join(written) if len(written) < 4 else \
+            f"{written[0]}, and so on"
+        print(where, file=show)
+    return int(bool(failed))
+
+
+def plural(n, noun):
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
+def command():
+    """The console script `colorize`."""
+    sys.exit(program.status(main, NAME))
+
+
+if __name__ == "__main__":
+    command()

@@ -1,0 +1,33 @@
+"""A model with its weights, of any kind of file that there is: ours, or a published one that importers.py reads."""
+import os
+
+from minicnn.files import metadata
+
+from .. import models, program
+from . import importers
+from .own import options_of
+
+__all__ = ["file_of", "opened"]
+
+RUN_WEIGHTS = "best.safetensors", "last.safetensors"                        # of a run, the first that is there
+USUAL = {"torch": "zhang", "keras": "colornet", "tensorflow": "jetson"}     # the colorizer of such a file
+
+
+def file_of(path):
+    """The file of weights of a run; what is no run stays as it is."""
+    return next((f for f in (os.path.join(path, name) for name in RUN_WEIGHTS) if os.path.isfile(f)), path)
+
+
+def opened(file, name=None, fallback=None, options=None):
+    """(model, what was read) of a file of weights. `name` is the model's, whatever the file says; `fallback`, if it
+    says nothing. `options` {option: text or value} replace those that the file knows."""
+    kind = importers.kind_of(file)
+    notes = metadata(file) if kind == "minicnn" else {}
+    name = name or notes.get("model") or fallback or USUAL.get(kind)
+    if name is None:
+        raise ValueError(f"{file} does not say which model its weights belong to: add --model, one of "
+                         f"{', '.join(models.names())}")
+    kept = options_of(notes, file) if notes.get("model") == name else {}
+    asked = program.model_options(name, models.options(name), options or {})
+    model = models.build(name, **{**kept, **asked})
+    return model, importers.load(file, model, keep=asked)

@@ -1,0 +1,17 @@
+"""The weights that ship with colorize."""
+import os
+
+from .own import model_of
+
+__all__ = ["SHIPPED", "shipped"]
+
+SHIPPED = "nano"                            # the model
+FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "nano.safetensors")
+
+
+def shipped():
+    """The model with the weights that ship, in float32; on disk they are float16."""
+    if not os.path.isfile(FILE):
+        raise FileNotFoundError(f"the weights that ship with colorize are missing: {FILE} is not there. Install "
+                                "colorize again, or name a file of weights with --weights")
+    return model_of(FILE)[0]

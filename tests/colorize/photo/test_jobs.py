@@ -1,0 +1,118 @@
+"""Which photos a command line means, and where each one goes."""
+import os
+
+import pytest
+
+from colorize.photo.jobs import Job, jobs
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    """photos/ with a.jpg b.TIF sub/a.jpg, results of earlier runs, other files, hidden ones; the folder in force."""
+    for name in ("a.jpg", "b.TIF", "sub/a.jpg", "sub/deep/c.png", "a.color.jpg", "sub/a.compare.jpg", "notes.txt",
+                 ".hidden.jpg", ".git/x.png"):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def pairs(*args, **options):
+    return [(job.source, job.target) for job in jobs(*args, **options)]
+
+
+def test_beside_the_photo(tree):
+    assert jobs(["photos/a.jpg"]) == [Job("photos/a.jpg", "photos/a.color.jpg")]
+    assert pairs(["photos/b.TIF"], mark="compare") == [("photos/b.TIF", "photos/b.compare.TIF")]
+
+
+def test_a_folder_and_all_below_it(tree):
+    assert pairs(["photos"]) == [("photos/a.jpg", "photos/a.color.jpg"), ("photos/b.TIF", "photos/b.color.TIF"),
+                                 ("photos/sub/a.jpg", "photos/sub/a.color.jpg"),
+                                 ("photos/sub/deep/c.png", "photos/sub/deep/c.color.png")]
+
+
+def test_a_folder_mirrored(tree):
+    assert pairs(["photos/"], "out") == [("photos/a.jpg", "out/a.jpg"), ("photos/b.TIF", "out/b.TIF"),
+                                         ("photos/sub/a.jpg", "out/sub/a.jpg"),
+                                         ("photos/sub/deep/c.png", "out/sub/deep/c.png")]
+
+
+def test_the_results_folder_may_be_inside(tree):
+    (tree / "photos/out/sub").mkdir(parents=True)
+    (tree / "photos/out/sub/a.jpg").write_bytes(b"x")
+    assert len(jobs(["photos"], "photos/out")) == 4
+
+
+def test_the_results_folder_may_not_be_the_photos_own(tree):
+    with pytest.raises(ValueError, match="photos.a.jpg is the photo itself, which is never overwritten"):
+        jobs(["photos"], "photos")
+    with pytest.raises(ValueError, match="photos/a.jpg is one of the photos, which are never overwritten"):
+        jobs(["photos/sub/a.jpg", "photos/a.jpg"], "photos")
+    with pytest.raises(ValueError, match="a.jpg is the photo itself"):
+        jobs(["photos/a.jpg"], "photos/sub/../a.jpg")
+
+
+def test_patterns(tree):
+    assert pairs(["photos/*.jpg"]) == [("photos/a.jpg", "photos/a.color.jpg")]
+    assert pairs(["photos/**/[ac].*g"], "out") == [("photos/a.jpg", "out/a.jpg"),
+                                                   ("photos/sub/a.jpg", "out/sub/a.jpg"),
+                                                   ("photos/sub/deep/c.png", "out/sub/deep/c.png")]
+    (tree / "odd[1].jpg").write_bytes(b"x")
+    assert pairs(["odd[1].jpg"]) == [("odd[1].jpg", "odd[1].color.jpg")]            # a name, before it is a pattern
+
+
+def test_results_that_the_shell_names_are_no_photos(tree):
+    everything = [str(p.relative_to(tree)) for p in sorted((tree / "photos").glob("*.jpg"))]
+    assert "photos/a.color.jpg" in everything
+    assert pairs(everything) == [("photos/.hidden.jpg", "photos/.hidden.color.jpg"),
+                                 ("photos/a.jpg", "photos/a.color.jpg")]
+    assert pairs(["photos/a.color.jpg"]) == [("photos/a.color.jpg", "photos/a.color.color.jpg")]    # who insists
+
+
+def test_a_photo_named_twice_is_done_once(tree):
+    os.symlink("photos", "link")
+    assert pairs(["photos/a.jpg", "./photos/a.jpg", "link/a.jpg"]) == [("photos/a.jpg", "photos/a.color.jpg")]
+
+
+def test_two_photos_may_not_become_one(tree):
+    with pytest.raises(ValueError, match="photos/a.jpg and photos/sub/a.jpg would both become out/a.jpg"):
+        jobs(["photos/a.jpg", "photos/sub/a.jpg"], "out")
+
+
+def test_one_photo_to_a_file(tree):
+    assert jobs(["photos/a.jpg"], "x/new.PNG") == [Job("photos/a.jpg", "x/new.PNG")]
+    assert jobs(["photos/a.jpg"], "-") == [Job("photos/a.jpg", "-")]
+    assert pairs(["photos/a.jpg"], "new/") == [("photos/a.jpg", "new/a.jpg")]
+    assert pairs(["photos/a.jpg"], "new") == [("photos/a.jpg", "new/a.jpg")]
+    (tree / "there.png").mkdir()
+    assert pairs(["photos/a.jpg"], "there.png") == [("photos/a.jpg", "there.png/a.jpg")]
+    with pytest.raises(ValueError, match=r"-o new.gif does not say which format: let it end in \.jpg"):
+        jobs(["photos/a.jpg"], "new.gif")
+
+
+def test_streams(tree):
+    assert jobs(["-"]) == [Job("-", "-")]
+    assert jobs(["-"], "new.webp") == [Job("-", "new.webp")]
+    with pytest.raises(ValueError, match="stands alone, and there are 1 others beside it"):
+        jobs(["-", "photos/a.jpg"])
+    with pytest.raises(ValueError, match="has no name: name a file with -o"):
+        jobs(["-"], "out/")
+    with pytest.raises(ValueError, match="-o - takes one photo, and there are 4"):
+        jobs(["photos"], "-")
+
+
+def test_what_is_not_there(tree):
+    (tree / "empty").mkdir()
+    with pytest.raises(ValueError, match="there is no nothing.jpg: name a photo, a folder, or a pattern"):
+        jobs(["photos/a.jpg", "nothing.jpg"])
+    with pytest.raises(ValueError, match="there is no photo in empty: expected files that end in .jpg"):
+        jobs(["empty"])
+    with pytest.raises(ValueError, match=r"no photo matches photos/\*.txt"):
+        jobs(["photos/*.txt"])
+
+
+def test_results_may_not_land_on_a_file(tree):
+    with pytest.raises(ValueError, match="-o photos/a.jpg is a file, and there are 3 photos"):
+        jobs(["photos/b.TIF", "photos/sub"], "photos/a.jpg")
