@@ -70,7 +70,8 @@ def main(argv=None):
     program.use_device(args.device)
     given = answers.opened(args.what, args.model, dict(pair(text) for text in args.option))
     photos = Truths(args)
-    mean = np.array(args.mean_ab) if args.mean_ab else photos.mean()
+    mean = photos.look([answer for answer in given if answer.name is None])
+    mean = np.array(args.mean_ab) if args.mean_ab else mean
     out = folder(args.out)
     plan(args, given, photos, mean, out)
     comparison = Comparison([a.label for a in given], mean, out, by=args.by, extremes=args.extremes,
@@ -113,14 +114,16 @@ def plan(args, given, photos, mean, out):
         model = f"{answer.name}, {answer.parameters:,} parameters; " if answer.name else ""
         print(f"{answer.label}: {model}{answer.about}")
     shape = f"{args.size} x {args.size}" if args.resize == "squash" else f"{args.size} pixels the short side"
-    print(f"photos: {len(photos.names)} of {args.photos}, {shape}, on {current()}")
+    count = len(photos.usable())
+    print(f"photos: {count} of {args.photos}, {shape}, on {current()}"
+          + (f"; {len(photos.damaged)} are left out" if photos.damaged else ""))
     print(f"mean ab: {mean[0]:.2f}, {mean[1]:.2f}" + ("" if args.mean_ab else " (these photos' own)"))
     print(f"writing to {out}")
     if args.as_published:
-        if len(photos.names) - len(photos.damaged) < LEAST:
+        if count < LEAST:
             raise ValueError(f"--as-published needs {LEAST} photos or more, since one of its windows reaches over so "
-                             f"many; got {len(photos.names) - len(photos.damaged)}")
-        need, free = len(photos.names) * args.size ** 2 * 8 * (len(given) + 3 + args.oracle) * 3, available()
+                             f"many; got {count}")
+        need, free = count * args.size ** 2 * 8 * (len(given) + 3 + args.oracle) * 3, available()
         if free is not None and need > free:
             raise MemoryError(f"--as-published compares all photos at once, which needs about {need / 1e9:.1f} GB, "
                               f"and {free / 1e9:.1f} GB are free: use a smaller --size or --limit")
@@ -132,7 +135,7 @@ def plan(args, given, photos, mean, out):
         said = {label: ab[None] for label, ab in asked(given, rgb, found).items()}
         metrics.add(lab[..., :1], said, lab[..., 1:])
         seconds = time.perf_counter() - start
-    print(f"time: {seconds:.2f} s a photo, {seconds * len(photos.names) / 60:.1f} minutes in all", flush=True)
+    print(f"time: {seconds:.2f} s a photo, {seconds * count / 60:.1f} minutes in all", flush=True)
 
 
 # ------------------------------------------------------------------ the photos
@@ -148,10 +151,14 @@ class Truths:
             self.names = [self.names[i * len(self.names) // args.limit] for i in range(args.limit)]
         self.damaged = {}
 
-    def mean(self):
-        """The mean ab (2,) of all photos, each as important as the other, at a small size."""
-        means = [rgb_to_lab(rgb)[..., 1:].mean((0, 1), dtype="float64") for _, rgb, _ in self.each(LOOK)]
+    def look(self, coloured):
+        """The mean ab (2,) of all photos, each as important as the other, at a small size. Finds what is damaged."""
+        means = [rgb_to_lab(rgb)[..., 1:].mean((0, 1), dtype="float64") for _, rgb, _ in self.each(LOOK, coloured)]
         return np.mean(means, 0)
+
+    def usable(self):
+        """The names of the photos that have shown no damage so far."""
+        return [name for name in self.names if name not in self.damaged]
 
     def each(self, size, coloured=()):
         """(name, photo, {label: picture}) with the pictures of these answers, brought to the photo's size. A photo
@@ -192,7 +199,7 @@ class Truths:
 def compare(comparison, given, photos, shown):
     """Ask everything about every photo."""
     coloured = [a for a in given if a.name is None]
-    usable = [name for name in photos.names if name not in photos.damaged]
+    usable = photos.usable()
     kept = {usable[i * len(usable) // shown] for i in range(shown)}
     stream = mc.progress(Counted(photos.each(photos.args.size, coloured), len(usable)), lambda item: item[0])
     for name, rgb, found in stream:

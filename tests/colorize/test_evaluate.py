@@ -280,6 +280,30 @@ def test_a_damaged_photo_and_a_missing_picture_are_left_out(truths, tmp_path, ca
     assert rows["theirs"]["ab mse"] < rows["grey"]["ab mse"]
 
 
+@pytest.mark.parametrize("more", [[], ["--mean-ab", "2", "3"]])
+def test_what_is_damaged_is_known_before_it_is_counted(truths, run, tmp_path, capsys, more):
+    """With a mean that is given, too: in the plan, in what is shown, in what --as-published needs."""
+    theirs, photos = tmp_path / "theirs", tmp_path / "photos"
+    theirs.mkdir(), photos.mkdir()
+    for i in range(8):
+        Image.fromarray(photo(i)).save(str(photos / f"p{i}.png"))
+        Image.fromarray(photo(i)).save(str(theirs / f"p{i}.png"))
+    (photos / "p0.png").write_bytes(b"no photo")
+    (theirs / "p2.png").write_bytes((theirs / "p2.png").read_bytes()[:200])
+    (theirs / "p5.png").unlink()
+    args = [str(theirs), "--photos", str(photos), "--size", "32", "--side-by-side", "5", "--ssim", "none", *more]
+    assert program.status(evaluate.main, "colorize.evaluate", [*args, "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr()
+    assert f"photos: 5 of {photos}" in said.out and "; 3 are left out" in said.out
+    assert [sum(name in line for line in said.err.splitlines()) for name in ("p0", "p2", "p5")] == [1, 1, 1]
+    sheet = np.asarray(Image.open(str(tmp_path / "out" / "side-by-side.png")))
+    assert sheet.shape[0] > 5 * 160, "as many as were asked for"
+    args = [*args, "--as-published", "--out", str(tmp_path / "published")]
+    assert program.status(evaluate.main, "colorize.evaluate", args) == 2
+    assert "needs 7 photos or more, since one of its windows reaches over so many; got 5" in capsys.readouterr().err
+    assert not (tmp_path / "published").exists()
+
+
 @pytest.mark.parametrize("args, words", [
     (["nowhere"], "there is no nowhere"),
     (["nowhere,width"], "write PATH,key=value"),
