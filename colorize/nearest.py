@@ -7,7 +7,7 @@ import functools
 
 import numpy as np
 
-from minicnn.device import dispatch, xp
+from minicnn.device import dispatch, on_gpu, to, xp
 
 __all__ = ["nearest", "soft"]
 
@@ -17,7 +17,7 @@ CHUNK = 1 << 16                             # places that the formulas take at a
 
 def nearest(ab, points):
     """The index (int32) of the nearest of `points` (Q, 2) to each of ab (P, 2), the first of equals; -1 for NaN."""
-    return dispatch(_nearest, ab, _like(ab, points), *(xp(ab).asarray(t) for t in table(points.tobytes(), 1)))
+    return dispatch(_nearest, ab, *_tables(ab, points, 1))
 
 
 def soft(ab, points, k, sigma):
@@ -25,12 +25,18 @@ def soft(ab, points, k, sigma):
 
     NaN gives index -1 and value 0.
     """
-    tables = (xp(ab).asarray(t) for t in table(points.tobytes(), k))
-    return dispatch(_soft, ab, _like(ab, points), *tables, k, sigma)
+    return dispatch(_soft, ab, *_tables(ab, points, k), k, sigma)
 
 
-def _like(ab, points):
-    return xp(ab).asarray(points.astype(ab.dtype))
+def _tables(ab, points, k):
+    """(points, candidates, counts) on ab's device, the points in its dtype."""
+    return _placed(points.tobytes(), k, ab.dtype, xp(ab), ab.device.id if on_gpu(ab) else None)
+
+
+@functools.lru_cache(maxsize=64)
+def _placed(points, k, dtype, module, gpu):
+    arrays = np.frombuffer(points, "float32").reshape(-1, 2).astype(dtype), *table(points, k)
+    return arrays if gpu is None else tuple(to(f"cuda:{gpu}", x) for x in arrays)
 
 
 # ------------------------------------------------------------------ the table

@@ -208,6 +208,22 @@ def test_bins_travel_with_a_model_to_a_gpu(cuda_on_cpu):
     assert np.array_equal(moved.subset(prior.counts > 0).centres, bins.centres[prior.counts > 0])
 
 
+def test_tables_stay_on_the_gpu(cuda_on_cpu, monkeypatch):
+    """Only the first batch brings them there."""
+    bins, ab, asarray, copied = gamut(25), cuda_on_cpu.asarray(places().astype("float32")), cuda_on_cpu.asarray, []
+
+    def counting(x, *args, **kw):
+        copied.append(type(x) is np.ndarray)
+        return asarray(x, *args, **kw)
+    monkeypatch.setattr(cuda_on_cpu, "asarray", counting)
+    for f in (bins.encode, bins.soft):
+        f(ab)
+        assert any(copied)
+        copied.clear()
+        f(ab)
+        assert not any(copied)
+
+
 # ------------------------------------------------------------------ priors
 
 
