@@ -1,7 +1,7 @@
 """What a format's own file finds out about a photo before its pixels are decoded."""
 from ..data.photos import Unreadable
 
-__all__ = ["METADATA", "Deep", "Found", "checked"]
+__all__ = ["METADATA", "Deep", "Found", "TooLarge", "checked"]
 
 METADATA = 32 << 20         # bytes that all texts, profiles and tags of one photo may have
 
@@ -28,9 +28,13 @@ class Deep:
         self.channels, self.alpha, self.high, self.low, self.premultiplied = channels, alpha, high, low, premultiplied
 
 
+class TooLarge(Unreadable):
+    """More pixels than were allowed."""
+
+
 def checked(width, height, limit):
     """Refuse what declares more than `limit` pixels, before anything is made for them."""
     if width < 1 or height < 1:
         raise Unreadable(f"it declares {width} x {height} pixels")
     if width * height > limit:
-        raise Unreadable(f"its {width} x {height} pixels are too many: at most {limit / 1e6:g} million are read")
+        raise TooLarge(f"its {width} x {height} pixels are too many: at most {limit / 1e6:g} million are read")

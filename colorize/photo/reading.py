@@ -11,6 +11,7 @@ import warnings
 
 from ..data.photos import Unreadable
 from . import bmp, jpeg, pixels, png, tiff, webp
+from .found import TooLarge
 from .parts import size_of
 from .photo import Photo
 
@@ -29,7 +30,7 @@ OTHERS = ((b"GIF8", "a GIF"), (b"%PDF", "a PDF"), (b"8BPS", "a Photoshop file"),
 def read(source, limit=LIMIT):
     """The Photo of a path, or of the bytes of a file, with at most `limit` pixels.
 
-    Unreadable: one sentence, which begins with the path where there is one.
+    Unreadable: one sentence, which begins with the path where there is one; TooLarge, which is one, for the limit.
     """
     _quiet()
     given = isinstance(source, (bytes, bytearray, memoryview))
@@ -42,7 +43,8 @@ def read(source, limit=LIMIT):
             return _photo(file, limit)
     except (Unreadable, OSError, MemoryError) as e:
         text = getattr(e, "strerror", None) or str(e) or "it needs more memory than there is"
-        raise Unreadable(text if given else f"{os.fspath(source)}: {text}") from None
+        error = TooLarge if isinstance(e, TooLarge) else Unreadable
+        raise error(text if given else f"{os.fspath(source)}: {text}") from None
 
 
 def _photo(file, limit):

@@ -5,14 +5,13 @@ import threading
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
-from PIL import Image
-
 from minicnn.device import current, stay_on
 
 from .. import program
 from .coloring import colourful
+from .found import TooLarge
 from .jobs import STREAM
-from .reading import read
+from .reading import LIMIT, read
 from .writing import encode, write
 
 __all__ = ["Done", "cores", "run"]
@@ -20,7 +19,7 @@ __all__ = ["Done", "cores", "run"]
 Done = namedtuple("Done", "job error notes mean")
 Done.__doc__ = "What became of a Job: error, a sentence or None; notes, sentences; mean, the predicted mean (a, b)."
 
-AT_ONCE = 50_000_000                        # pixels that are in memory at the same time, but for one photo alone
+LARGE = 25_000_000                          # pixels; of larger photos one at a time is in memory
 MOST = 1 << 30                              # bytes that are taken from standard input
 
 
@@ -39,7 +38,8 @@ class run:
 
     def __init__(self, jobs, painter, threads, compare=False, mean=False):
         self.jobs, self.painter, self.compare, self.mean = jobs, painter, compare, mean
-        self.threads, self.room, self.stopped = max(1, min(threads, len(jobs))), Room(AT_ONCE), threading.Event()
+        self.threads = max(1, min(threads, len(jobs)))
+        self.large, self.stopped = threading.Lock(), threading.Event()
 
     def __len__(self):
         return len(self.jobs)
@@ -56,19 +56,25 @@ class run:
         if self.stopped.is_set():
             return None
         try:
-            with self.room(pixels(job.source)):
-                photo = read(standard_input() if job.source == STREAM else job.source)
-                notes = list(photo.notes) + [IN_COLOUR] * colourful(photo.pixels)
-                if self.mean:
-                    return Done(job, None, notes, self.painter.guess(photo.pixels).mean((0, 1)))
-                painted = self.painter(photo, self.compare)
-                del photo
-                put(painted, job)
-            return Done(job, None, notes, None)
+            source = standard_input() if job.source == STREAM else job.source
+            try:
+                return self.done(job, source, LARGE)
+            except TooLarge:
+                with self.large:
+                    return self.done(job, source, LIMIT)
         except Exception as e:              # whatever it is: the other photos go on
             if os.environ.get("COLORIZE_TRACEBACK"):
                 raise
             return Done(job, sentence(e, job), (), None)
+
+    def done(self, job, source, limit):
+        photo = read(source, limit)
+        notes = [*photo.notes, IN_COLOUR] if colourful(photo.pixels) else photo.notes
+        if self.mean:
+            return Done(job, None, notes, self.painter.guess(photo.pixels).mean((0, 1)))
+        photo = self.painter(photo, self.compare)       # the grey one's memory is free again
+        put(photo, job)
+        return Done(job, None, notes, None)
 
 
 IN_COLOUR = "in colour already, and coloured anew"
@@ -99,37 +105,3 @@ def put(photo, job):
         return
     os.makedirs(os.path.dirname(job.target) or os.curdir, exist_ok=True)
     write(photo, job.target)
-
-
-def pixels(path):
-    """How many pixels the file says that it has; 0 where it does not say."""
-    try:
-        with Image.open(path) as image:
-            return image.size[0] * image.size[1]
-    except Exception:                       # reading it will tell why
-        return 0
-
-
-class Room:
-    """`with room(n):` waits until at most `most` are inside, or nobody is."""
-
-    def __init__(self, most):
-        self.most, self.inside, self.users, self.changed = most, 0, 0, threading.Condition()
-
-    def __call__(self, n):
-        return _Place(self, n)
-
-
-class _Place:
-    def __init__(self, room, n):
-        self.room, self.n = room, n
-
-    def __enter__(self):
-        with self.room.changed:
-            self.room.changed.wait_for(lambda: not self.room.users or self.room.inside + self.n <= self.room.most)
-            self.room.inside, self.room.users = self.room.inside + self.n, self.room.users + 1
-
-    def __exit__(self, *_):
-        with self.room.changed:
-            self.room.inside, self.room.users = self.room.inside - self.n, self.room.users - 1
-            self.room.changed.notify_all()
