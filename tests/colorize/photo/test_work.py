@@ -1,0 +1,137 @@
+"""Many photos on threads: all are done, a bad one stops no other, large ones go one by one, and stopping is clean."""
+import io
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from colorize.photo import work
+from colorize.photo.jobs import Job
+from colorize.photo.work import Done, run
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for i in range(6):
+        Image.new("L", (20, 10), 40 * i).save(str(tmp_path / f"{i}.png"))
+    return tmp_path
+
+
+def planned(folder, *more):
+    names = [f"{i}.png" for i in range(6)] + list(more)
+    return [Job(str(folder / name), str(folder / "out" / name)) for name in names]
+
+
+def red(photo, compare=False):
+    """A painter."""
+    return photo.with_pixels(np.full((*photo.pixels.shape[:2], 3), [200, 0, 0], photo.pixels.dtype))
+
+
+def test_all_are_done_and_a_bad_one_stops_no_other(folder):
+    (folder / "bad.png").write_bytes(b"no photo at all")
+    jobs = planned(folder, "bad.png", "gone.png")
+    done = {one.job: one for one in run(jobs, red, 3)}
+    assert set(done) == set(jobs)
+    assert {job for job in jobs if done[job].error} == set(jobs[-2:])
+    assert done[jobs[-2]].error.startswith("it is no photo") and "No such file" in done[jobs[-1]].error
+    assert sorted(p.name for p in (folder / "out").iterdir()) == [f"{i}.png" for i in range(6)]
+    assert np.asarray(Image.open(str(folder / "out/3.png")))[5, 5].tolist() == [200, 0, 0]
+
+
+def test_a_painter_that_fails(folder):
+    def paint(photo, compare):
+        raise MemoryError if photo.pixels[0, 0, 0] == 40 else RuntimeError("two\nlines")
+    said = [one.error for one in run(planned(folder), paint, 2)]
+    assert sorted(said) == ["there is not enough memory for it"] + ["two lines"] * 5
+    assert not (folder / "out").exists()
+
+
+def test_several_at_a_time_but_large_ones_alone(folder, monkeypatch):
+    monkeypatch.setattr(work, "LARGE", 200)
+    for i in (0, 2, 4):
+        Image.new("L", (30, 20), 7).save(str(folder / f"{i}.png"))
+    inside, most, both = [0, 0], [0, 0], threading.Barrier(3)
+
+    def paint(photo, compare):
+        kind = int(photo.pixels.size > 200)
+        inside[kind] += 1
+        most[kind] = max(most[kind], inside[kind])
+        if not kind:
+            both.wait(20)                   # passes only when all three small ones are here
+        time.sleep(0.05 * kind)
+        inside[kind] -= 1
+        return red(photo)
+    assert [one.error for one in run(planned(folder), paint, 6)] == [None] * 6
+    assert most == [3, 1]
+
+
+def test_too_large_is_said_with_the_last_limit(folder, monkeypatch):
+    monkeypatch.setattr(work, "LARGE", 100)
+    monkeypatch.setattr(work, "LIMIT", 150)
+    assert all("20 x 10 pixels are too many" in one.error for one in run(planned(folder), red, 2))
+
+
+def test_leaving_early_ends_what_is_begun_and_begins_nothing(folder):
+    begun, ended = [], []
+
+    def paint(photo, compare):
+        begun.append(photo)
+        time.sleep(0.1)
+        ended.append(photo)
+        return red(photo)
+    for _ in run(planned(folder), paint, 2):
+        break
+    assert len(begun) == len(ended) < 6
+    written = list((folder / "out").iterdir())
+    assert len(written) == len(ended) and all(p.suffix == ".png" and p.name[0] != "." for p in written)
+
+
+def test_notes(folder):
+    colours = np.zeros((40, 40, 3), "uint8")
+    colours[:, :20], colours[:, 20:] = [220, 40, 30], [30, 80, 220]
+    Image.fromarray(colours).save(str(folder / "0.png"))
+    notes = {one.job.source[-5:]: list(one.notes) for one in run(planned(folder), red, 1)}
+    assert notes["0.png"] == [work.IN_COLOUR] and notes["1.png"] == []
+
+
+class Guesser:
+    def guess(self, pixels):
+        return np.array([[[1.0, 4.0]], [[3.0, 6.0]]])
+
+
+def test_the_mean_colour_writes_nothing(folder):
+    means = [one.mean for one in run(planned(folder), Guesser(), 2, mean=True)]
+    assert np.array_equal(means, [[2, 5]] * 6) and not (folder / "out").exists()
+
+
+def streams(monkeypatch, data):
+    """Standard input gives these bytes; what standard output gets, which is bytes in memory."""
+    given, got = io.BytesIO(data), io.BytesIO()
+    for name, raw in (("stdin", given), ("stdout", got)):
+        monkeypatch.setattr(sys, name, io.TextIOWrapper(raw))
+    return got
+
+
+def test_streams(folder, monkeypatch):
+    got = streams(monkeypatch, (folder / "2.png").read_bytes())
+    assert list(run([Job("-", "-")], red, 1)) == [Done(Job("-", "-"), None, (), None)]
+    image = Image.open(io.BytesIO(got.getvalue()))
+    assert (image.format, image.size, image.mode) == ("PNG", (20, 10), "RGB")
+
+
+def test_standard_input_with_nothing_or_too_much(monkeypatch):
+    streams(monkeypatch, b"")
+    assert "nothing came from standard input" in next(iter(run([Job("-", "-")], red, 1))).error
+    monkeypatch.setattr(work, "MOST", 10)
+    streams(monkeypatch, b"x" * 11)
+    assert "more than 10 bytes" in next(iter(run([Job("-", "-")], red, 1))).error
+
+
+def test_cores(monkeypatch):
+    monkeypatch.setenv("MINICNN_THREADS", "5")
+    assert work.cores() == 5
+    monkeypatch.delenv("MINICNN_THREADS")
+    assert 1 <= work.cores() <= 4096
