@@ -1,4 +1,6 @@
 """What a format's own file finds out about a photo before its pixels are decoded."""
+import numpy as np
+
 from ..data.photos import Unreadable
 
 __all__ = ["METADATA", "Deep", "Found", "TooLarge", "checked"]
@@ -19,17 +21,35 @@ class Found:
 
 
 class Deep:
-    """Pixels of 16 bits a channel, of which Pillow gives 8: it is asked twice, in the words of its raw modes.
+    """Pixels of 16 bits a channel, of which Pillow gives only 8 at once: they are put together in several passes.
 
-    high, low: what gives the upper and the lower bytes. low None: `high` gives bytes, two for each channel.
+    passes: (opened, take, first) each: `take` makes uint16 (rows, W, some channels) of an 8-bit strip of this image;
+    its bits are added to the channels from `first` on, of which the one behind all colours is alpha.
     """
 
-    def __init__(self, channels, alpha, high, low=None, premultiplied=False):
-        self.channels, self.alpha, self.high, self.low, self.premultiplied = channels, alpha, high, low, premultiplied
+    def __init__(self, channels, alpha, passes, premultiplied=False):
+        self.channels, self.alpha, self.passes, self.premultiplied = channels, alpha, passes, premultiplied
+
+    @staticmethod
+    def high_and_low(opened, high, low):
+        """The two passes for the upper and the lower bytes, by the names that Pillow's decoders have for them."""
+        def asked(raw):
+            image = opened()
+            image.tile = [_with_mode(tile, raw) for tile in image.tile]
+            return image
+        return [(lambda: asked(high), lambda x: x.astype(np.uint16) << 8, 0),
+                (lambda: asked(low), lambda x: x.astype(np.uint16), 0)]
 
 
 class TooLarge(Unreadable):
     """More pixels than were allowed."""
+
+
+def _with_mode(tile, raw):
+    """What Pillow is to decode, (codec, extents, offset, arguments), with that raw mode."""
+    codec, extents, offset, arguments = tile
+    arguments = raw if isinstance(arguments, str) else (raw, *arguments[1:])
+    return getattr(tile, "_make", tuple)((codec, extents, offset, arguments))       # older Pillows have plain tuples
 
 
 def checked(width, height, limit):

@@ -7,7 +7,12 @@ import struct
 from ..data.photos import Unreadable
 from .found import METADATA
 
-__all__ = ["DESCRIPTIVE", "EXIF", "header", "of_bytes", "pack", "tree", "values"]
+__all__ = ["DESCRIPTIVE", "EXIF", "header", "long", "of_bytes", "pack", "short", "tree", "values"]
+
+SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL = 254, 256, 257, 258, 259, 262, 266
+OFFSETS, ORIENTATION, SAMPLES, ROWS, COUNTS, X_DOTS, Y_DOTS, PLANAR = 273, 274, 277, 278, 279, 282, 283, 284
+UNIT, PREDICTOR, TILE_WIDTH, TILE_HEIGHT, TILES, TILE_COUNTS = 296, 317, 322, 323, 324, 325
+BELOW, EXTRA, FORMAT, XMP, IPTC, ICC, RAW = 330, 338, 339, 700, 33723, 34675, 50706
 
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
@@ -92,6 +97,16 @@ def values(found, tag, order, default=()):
     if kind not in INTEGERS or not isinstance(data, bytes):
         return default
     return struct.unpack(f"{order}{count}{INTEGERS[kind]}", data)
+
+
+def short(order, *numbers):
+    """An entry of 16-bit numbers."""
+    return 3, len(numbers), struct.pack(f"{order}{len(numbers)}H", *numbers)
+
+
+def long(order, *numbers):
+    """An entry of 32-bit numbers."""
+    return 4, len(numbers), struct.pack(f"{order}{len(numbers)}I", *numbers)
 
 
 def pack(found, order, at):

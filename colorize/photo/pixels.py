@@ -124,12 +124,8 @@ def _of_numbers(image):
 def _deep(found):
     deep = found.deep
     pixels = alpha = None
-    for raw, shift in ((deep.high, 8), (deep.low, 0)):
-        if raw is None:
-            continue
-        image = found.opened()
-        image.tile = [tile._replace(args=raw if isinstance(tile[3], str) else (raw, *tile[3][1:]))
-                      for tile in image.tile]
+    for opened, take, first in deep.passes:
+        image = opened()
         image.load()
         width, height = image.size
         if pixels is None:
@@ -137,15 +133,14 @@ def _deep(found):
             if deep.alpha:
                 alpha, mask = _upright((height, width), np.uint16, found.turned)
         for y, stop in _strips(height, width):
-            x = np.asarray(image.crop((0, y, width, stop))).astype(np.uint16)
-            if deep.low is None:                        # all bytes at once
-                x = x[..., ::2] << 8 | x[..., 1::2]
-            else:
-                x = x << shift
-            view[y:stop] |= x[..., :deep.channels]
-            if deep.alpha:
-                mask[y:stop] |= x[..., deep.channels]
+            x = take(np.asarray(image.crop((0, y, width, stop))))
+            n = min(x.shape[2], deep.channels - first)
+            view[y:stop, :, first:first + n] |= x[..., :n]
+            if deep.alpha and n < x.shape[2]:
+                mask[y:stop] |= x[..., n]
         del image
+    if found.inverted:
+        np.subtract(65535, pixels, out=pixels)
     if deep.premultiplied:
         _divide(pixels, alpha)
     if found.key is not None:

@@ -36,14 +36,18 @@ def look(file, size, limit):
     width, height, bits, kind = struct.unpack(">IIBB", head[:10])
     checked(width, height, limit)
     info, turned = _info(kept)
+
+    def opened():
+        return PngImageFile(Parts(file, needed))
     deep = None
     if bits == 16 and kind in (2, 6):
         name = "RGB" if kind == 2 else "RGBA"
-        deep = Deep(3, kind == 6, name + ";16B", name + ";16L")
-    elif bits == 16 and kind == 4:
-        deep = Deep(1, True, "RGBA")                    # four bytes, which Pillow can leave as they are
+        deep = Deep(3, kind == 6, Deep.high_and_low(opened, name + ";16B", name + ";16L"))
+    elif bits == 16 and kind == 4:                      # four bytes, which Pillow can leave as they are
+        bytewise, _ = Deep.high_and_low(opened, "RGBA", "")
+        deep = Deep(1, True, [(bytewise[0], lambda x: x[..., ::2].astype(np.uint16) << 8 | x[..., 1::2], 0)])
     notes = [f"the still picture of an animation of {frames} frames was taken"] if frames > 1 else []
-    return Found(lambda: PngImageFile(Parts(file, needed)), info, turned, _key(key, bits, kind), deep, notes=notes)
+    return Found(opened, info, turned, _key(key, bits, kind), deep, notes=notes)
 
 
 def _chunks(file, size):

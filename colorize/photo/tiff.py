@@ -1,26 +1,25 @@
 """TIFF: its tags, read and written; a writer of 8 and 16 bits, which Pillow has not."""
+import ctypes
+import functools
 import struct
-import sys
 import zlib
 
 import numpy as np
+from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from ..data.photos import Unreadable
-from . import exif, ifd
-from .exif import upright_xmp
-from .found import Deep, Found, checked
+from . import exif, ifd, tiff16
+from .found import Found, checked
+from .ifd import (BELOW, BITS, COMPRESSION, COUNTS, EXTRA, FORMAT, HEIGHT, ICC, IPTC, OFFSETS, ORIENTATION,
+                  PHOTOMETRIC, PLANAR, PREDICTOR, RAW, ROWS, SAMPLES, SUBFILE, TILE_HEIGHT, TILE_WIDTH, UNIT, WIDTH,
+                  X_DOTS, XMP, Y_DOTS, long, short)
 from .png import each
 
 __all__ = ["look", "write"]
 
-SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, OFFSETS, SAMPLES, ROWS, COUNTS = \
-    254, 256, 257, 258, 259, 262, 273, 277, 278, 279
-X_DOTS, Y_DOTS, PLANAR, UNIT, PREDICTOR, TILE_WIDTH, TILE_HEIGHT, BELOW, EXTRA, FORMAT = \
-    282, 283, 284, 296, 317, 322, 323, 330, 338, 339
-XMP, IPTC, ICC, RAW = 700, 33723, 34675, 50706
-STRUCTURE = {SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, X_DOTS, Y_DOTS, PLANAR, UNIT,
-             TILE_WIDTH, TILE_HEIGHT, BELOW, EXTRA, FORMAT, XMP, IPTC, ICC, RAW}
+STRUCTURE = {SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, ORIENTATION, SAMPLES, X_DOTS, Y_DOTS, PLANAR,
+             UNIT, TILE_WIDTH, TILE_HEIGHT, BELOW, EXTRA, FORMAT, XMP, IPTC, ICC, RAW}
 NONE, DEFLATE = 1, 8
 PAGES = 10_000
 STRIP = 1 << 18                     # bytes of a strip, as the specification wants it rather small
@@ -30,13 +29,16 @@ LEVEL = 4
 
 
 def look(file, size, limit):
+    _quiet()
+
     def fetch(offset, n):
         file.seek(min(offset, size))
         return file.read(min(n, max(0, size - offset)))
     order, big, at = ifd.header(fetch(0, 16)) or ("<", False, size)
     tags, following = ifd.tree(fetch, order, at, big, STRUCTURE | ifd.DESCRIPTIVE)
     first = {tag: ifd.values(tags, tag, order, (default,))[0] for tag, default in (
-        (WIDTH, 0), (HEIGHT, 0), (PHOTOMETRIC, 0), (PLANAR, 1), (TILE_WIDTH, 0), (TILE_HEIGHT, 0), (SUBFILE, 0))}
+        (WIDTH, 0), (HEIGHT, 0), (PHOTOMETRIC, 0), (PLANAR, 1), (TILE_WIDTH, 0), (TILE_HEIGHT, 0), (SUBFILE, 0),
+        (ORIENTATION, 1))}
     if RAW in tags or (first[SUBFILE] & 1 and BELOW in tags) or fetch(8, 2) == b"CR":
         raise Unreadable("it is the raw file of a camera: develop it into a TIFF or JPEG first")
     checked(first[WIDTH], first[HEIGHT], limit)
@@ -50,24 +52,30 @@ def look(file, size, limit):
         except SyntaxError:
             raise Unreadable(_unknown(tags, order, first)) from None
     bits = ifd.values(tags, BITS, order, (1,))
-    image = opened()
-    deep = _deep(image, tags, order, first) if max(bits) == 16 and image.mode in ("RGB", "RGBA") else None
-    inverted = first[PHOTOMETRIC] == 0 and image.mode.startswith("I;16")
+    turned, deep, inverted = 1, None, False             # Pillow turns a TIFF by itself
+    if tiff16.strange(tags, order):
+        deep, turned = tiff16.in_bytes(file, size, fetch, order, big, at), first[ORIENTATION]
+        inverted = first[PHOTOMETRIC] == 0
+    else:
+        image = opened()
+        if max(bits) == 16 and image.mode in ("RGB", "RGBA"):
+            deep = tiff16.twice(opened, image, order, ifd.values(tags, EXTRA, order))
+        inverted = first[PHOTOMETRIC] == 0 and image.mode.startswith("I;16")
     pages = 1 + _pages(fetch, order, big, following)
     notes = [f"the first of {pages} pages was taken"] if pages > 1 else []
-    return Found(opened, _info(tags, order, image), 1, None, deep, inverted,
+    return Found(opened, _info(tags, order), turned if 1 <= turned <= 8 else 1, None, deep, inverted,
                  (1 << bits[0]) - 1 if bits[0] == 12 else 65535, notes)
 
 
-def _deep(image, tags, order, first):
-    if first[PLANAR] == 2:
-        raise Unreadable("its 16-bit colours lie in planes of their own, which are not read: save it interleaved")
-    extra = ifd.values(tags, EXTRA, order)
-    name = "RGBX" if image.mode == "RGB" and extra else image.mode
-    by_us = image.tile[0][0] == "raw" and order == ">"                      # libtiff turns bytes by itself
-    last_is_high = (sys.byteorder == "little" if image.tile[0][0] == "libtiff" else not by_us)
-    high, low = (";16L", ";16B") if last_is_high else (";16B", ";16L")
-    return Deep(3, image.mode == "RGBA", name + high, name + low, premultiplied=extra[:1] == (1,))
+@functools.lru_cache(None)
+def _quiet():
+    """libtiff prints what it finds wrong, which Pillow then raises: so it is told not to."""
+    try:
+        library = ctypes.CDLL(Image.core.__file__)          # in which the names of libtiff are found, too
+        library.TIFFSetErrorHandler(None)
+        library.TIFFSetWarningHandler(None)
+    except (AttributeError, OSError):                       # linked in another way: it only looks worse
+        pass
 
 
 def _unknown(tags, order, first):
@@ -91,17 +99,17 @@ def _pages(fetch, order, big, at):
     return pages
 
 
-def _info(tags, order, image):
+def _info(tags, order):
     info = {"exif": exif.made({tag: tags[tag] for tag in ifd.DESCRIPTIVE & set(tags)}, order)}
     for key, tag in (("icc", ICC), ("xmp", XMP), ("iptc", IPTC)):
         info[key] = tags[tag][2] if tag in tags else None
     if info["xmp"]:
-        info["xmp"] = upright_xmp(info["xmp"])
+        info["xmp"] = exif.upright_xmp(info["xmp"])
     dpi = [_ratio(tags.get(tag), order) for tag in (X_DOTS, Y_DOTS)]
     unit = ifd.values(tags, UNIT, order, (2,))[0]
     if all(dpi) and unit in (2, 3):
         info["dpi"] = tuple(v * (2.54 if unit == 3 else 1) for v in dpi)
-    info["compression"] = NONE if image.info.get("compression") == "raw" else DEFLATE
+    info["compression"] = NONE if ifd.values(tags, COMPRESSION, order, (NONE,))[0] == NONE else DEFLATE
     return {key: value for key, value in info.items() if value}
 
 
@@ -154,19 +162,16 @@ def _ordered(x, order):
 
 
 def _structure(height, width, channels, dtype, rows, packed, offsets, counts, order):
-    def short(*values):
-        return 3, len(values), struct.pack(f"{order}{len(values)}H", *values)
-
-    def long(*values):
-        return 4, len(values), struct.pack(f"{order}{len(values)}I", *values)
-    tags = {WIDTH: long(width), HEIGHT: long(height), BITS: short(*[8 * dtype.itemsize] * channels),
-            COMPRESSION: short(DEFLATE if packed else NONE), PHOTOMETRIC: short(2 if channels > 2 else 1),
-            OFFSETS: long(*offsets), SAMPLES: short(channels), ROWS: long(rows), COUNTS: long(*counts),
-            PLANAR: short(1)}
+    tags = {WIDTH: long(order, width), HEIGHT: long(order, height),
+            BITS: short(order, *[8 * dtype.itemsize] * channels),
+            COMPRESSION: short(order, DEFLATE if packed else NONE),
+            PHOTOMETRIC: short(order, 2 if channels > 2 else 1), OFFSETS: long(order, *offsets),
+            SAMPLES: short(order, channels), ROWS: long(order, rows), COUNTS: long(order, *counts),
+            PLANAR: short(order, 1)}
     if packed:
-        tags[PREDICTOR] = short(2)
+        tags[PREDICTOR] = short(order, 2)
     if channels in (2, 4):
-        tags[EXTRA] = short(2)              # straight alpha
+        tags[EXTRA] = short(order, 2)       # straight alpha
     return tags
 
 
@@ -175,5 +180,5 @@ def _extras(info, order):
             (("icc", ICC, 7), ("xmp", XMP, 1), ("iptc", IPTC, 7)) if info.get(key)}
     for tag, dots in zip((X_DOTS, Y_DOTS), info.get("dpi", ())):
         tags[tag] = 5, 1, struct.pack(order + "II", min(round(dots * 1000), (1 << 32) - 1), 1000)
-        tags[UNIT] = 3, 1, struct.pack(order + "H", 2)
+        tags[UNIT] = short(order, 2)
     return tags

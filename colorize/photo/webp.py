@@ -12,7 +12,7 @@ __all__ = ["LARGEST", "QUALITY", "look", "write"]
 
 QUALITY = 92
 SIDE = 16383                        # the longest side of a WebP
-LARGEST = 40_000_000                # pixels: decoding takes 20 bytes for each, whatever one does
+LARGEST = 30_000_000                # pixels: Pillow takes up to 30 bytes for each
 CHUNKS = 1 << 16
 FILE = 256 << 20                    # bytes
 
@@ -20,9 +20,10 @@ FILE = 256 << 20                    # bytes
 def look(file, size, limit):
     found, needed, frames = _chunks(file, size)
     width, height = _size(found)
-    if width * height > LARGEST:
-        limit = min(limit, LARGEST)
     checked(width, height, limit)
+    if width * height > LARGEST:
+        raise Unreadable(f"its {width} x {height} pixels are too many for a WebP, which takes more memory than other "
+                         f"formats: at most {LARGEST / 1e6:g} million are read")
     if size > FILE:
         raise Unreadable(f"it is a WebP of more than {FILE >> 20} MB")
     info = {"icc": found.get(b"ICCP"), "xmp": found.get(b"XMP "), "lossless": b"VP8L" in found}
@@ -68,7 +69,7 @@ def _size(found):
 
 
 def write(file, image, info):
-    """image: RGB or RGBA of Pillow's."""
+    """image: RGB or RGBA of Pillow's, of at most LARGEST pixels."""
     names = {"icc_profile": "icc", "exif": "exif", "xmp": "xmp"}
     kept = {name: info[key] for name, key in names.items() if key in info}
     image.save(file, "WEBP", quality=QUALITY, lossless=info.get("lossless", False), exact=True, **kept)

@@ -48,6 +48,9 @@ def _into(file, photo, kind):
     if max(height, width) > LONGEST.get(kind, 1 << 31):
         raise ValueError(f"{kind} has at most {LONGEST[kind]} pixels a side, and this photo has {width} x {height}: "
                          f"write it as PNG or TIFF")
+    if kind == "WEBP" and height * width > webp.LARGEST:
+        raise ValueError(f"up to {webp.LARGEST / 1e6:g} million pixels are written as WebP, which takes much memory, "
+                         f"and this photo has {width} x {height}: write it as JPEG, PNG or TIFF")
     info = dict(photo.info)
     if channels == 1:
         info.pop("icc", None)               # it is one for RGB
