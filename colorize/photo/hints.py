@@ -17,8 +17,8 @@ __all__ = ["Hint", "hint", "spread"]
 Hint = namedtuple("Hint", "x y ab")
 Hint.__doc__ = "x, y: whole pixels of the upright photo from its left and top; ab: (2,) in Lab units."
 
-REACH = 0.4                                 # of the photo's short side: where a colour has faded on an even ground
-FULL = 0.5                                  # of that way it keeps its full strength
+REACH = 0.5                                 # of the photo's short side: where a colour has faded on an even ground
+FULL = 0.6                                  # of that way it keeps its full strength
 EVEN = 1.0                                  # L from one pixel to the next that counts as shading, not as an edge
 EDGE = 10.0                                 # L beyond that, summed up on the way, that end a colour
 
