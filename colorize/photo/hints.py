@@ -19,6 +19,7 @@ Hint.__doc__ = "x, y: whole pixels of the upright photo from its left and top; a
 
 REACH = 0.5                                 # of the photo's short side: where a colour has faded on an even ground
 FULL = 0.6                                  # of that way it keeps its full strength
+GRAIN = 1.5                                 # pixels over which lightness is smoothed: grass and grain are no edges
 EVEN = 1.0                                  # L from one pixel to the next that counts as shading, not as an edge
 EDGE = 10.0                                 # L beyond that, summed up on the way, that end a colour
 
@@ -57,7 +58,7 @@ def _away(L, places, photo):
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import dijkstra
     h, w = L.shape
-    smooth = gaussian_filter(L.astype("float64"), 1, mode="nearest")        # grain is no edge
+    smooth = gaussian_filter(L.astype("float64"), GRAIN, mode="nearest")
     pixel, reach = np.arange(h * w).reshape(h, w), REACH * min(photo)
     edges = []
     for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
