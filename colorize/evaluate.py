@@ -33,6 +33,7 @@ __all__ = ["main"]
 NAME = "colorize.evaluate"
 LOOK = 64                                   # pixels of the short side, for the mean colour of all photos
 REPORTED = 5                                # photos that are left out and named; the rest are counted
+BYTES = 260                                 # of memory for a photo's pixel, measured
 LEAST = 7                                   # photos that one window of the UF report's SSIM reaches over
 MEASURES = ("ciede2000", "ab mse", "psnr", "psnr a", "psnr b", "colourfulness", "colourfulness error", "chroma")
 
@@ -127,6 +128,10 @@ def plan(args, given, photos, mean, out):
         if free is not None and need > free:
             raise MemoryError(f"--as-published compares all photos at once, which needs about {need / 1e9:.1f} GB, "
                               f"and {free / 1e9:.1f} GB are free: use a smaller --size or --limit")
+    need, free = photos.largest * args.size ** 2 * BYTES, available()
+    if free is not None and need > free:
+        raise MemoryError(f"a photo of {args.size} pixels needs about {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB "
+                          "are free: use a smaller --size")
     name, rgb, found = next(photos.each(args.size, [a for a in given if a.name is None]))
     for _ in range(2):                      # the first one compiles
         start = time.perf_counter()
@@ -153,7 +158,11 @@ class Truths:
 
     def look(self, coloured):
         """The mean ab (2,) of all photos, each as important as the other, at a small size. Finds what is damaged."""
-        means = [rgb_to_lab(rgb)[..., 1:].mean((0, 1), dtype="float64") for _, rgb, _ in self.each(LOOK, coloured)]
+        means, pixels = [], 0
+        for _, rgb, _ in self.each(LOOK, coloured):
+            means.append(rgb_to_lab(rgb)[..., 1:].mean((0, 1), dtype="float64"))
+            pixels = max(pixels, rgb[..., 0].size)
+        self.largest = pixels / LOOK ** 2   # photo, in squares of the short side
         return np.mean(means, 0)
 
     def usable(self):

@@ -29,6 +29,7 @@ from . import program, train
 from .evaluation.published import MEASURES
 from .metrics import measures, rising
 from .training import preparing
+from .training.recipes import LENGTHS
 from .training.report import aligned
 from .training.runs import Run
 from .tuning.heat import draw
@@ -242,8 +243,10 @@ def asked(args, fixed):
     if args.search == "golden":
         for flag, values in varied.items():
             start_of(flag, values)
-    if args.search == "hyperband" and (args.resource in varied or f"--{args.resource}" in fixed):
-        raise ValueError(f"hyperband itself decides on --{args.resource}: leave it out")
+    given = {*(f"--{flag}" for flag in varied), *(arg.partition("=")[0] for arg in fixed)}
+    for flag in LENGTHS if args.search == "hyperband" else ():
+        if f"--{flag}" in given:
+            raise ValueError(f"hyperband itself decides how long a trial is: leave out --{flag}")
     known = ["loss", *measures(), *MEASURES]
     if args.by not in known:
         raise ValueError(f"--by {args.by!r} is not measured: choose one of {', '.join(known)}")

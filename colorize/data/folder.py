@@ -68,8 +68,8 @@ def check_resize(size, resize, resize_to, resample, crop):
     if resample not in RESAMPLINGS:
         raise ValueError(f"resample is one of {', '.join(RESAMPLINGS)}, got {resample!r}")
     if crop is None and (resize != "squash" or resize_to != size):
-        raise ValueError("crop=None takes the whole photo, which has size x size pixels only with resize='squash' "
-                         "and resize_to left out: give a crop")
+        raise ValueError(f"without a crop the whole photo is taken, which has {size} x {size} pixels only with "
+                         "resize='squash', and resize_to left out: give these, or give a crop")
     if size < 1 or resize_to < size:
         raise ValueError(f"resize_to={resize_to} leaves no room for {size} x {size} pixels: make it {size} or more")
 

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 import minicnn as mc
 from minicnn.autograd import Param
+from minicnn.files import metadata
 from minicnn.walk import walk
 
 from .. import models, program
@@ -17,7 +18,7 @@ from ..bins import Prior
 from ..data.batches import ahead
 from ..models.classifier import Classifier
 from ..weights import importers
-from ..weights.own import load_part
+from ..weights.own import load_part, options_of
 from .validation import Validation, survey
 
 __all__ = ["Photos", "build", "frozen", "optimizer", "rate"]
@@ -40,12 +41,32 @@ def build(settings, options, asked=()):
         if settings["init_part"]:
             load_part(path, model, settings["init_part"])
         else:
-            importers.load(path, model, keep=asked)
+            initialise(path, model, asked)
     elif settings["init_part"]:
         raise ValueError("--init-part says what of --init to take: give --init, too")
     for prefix in settings["freeze"]:
         mc.freeze(frozen(model, prefix))
+    if all(p.frozen for p in mc.params(model.net)):
+        raise ValueError(f"--freeze {' '.join(settings['freeze'])} leaves no weight of {model.name} to train")
     return model
+
+
+def initialise(path, model, asked):
+    """Load weights; our own, of another model or of other options, say which flags they need."""
+    notes = metadata(path) if importers.kind_of(path) == "minicnn" else {}
+    if notes.get("model", model.name) != model.name:
+        raise ValueError(f"{path} holds weights of {notes['model']}, and this is {model.name}: give --model "
+                         f"{notes['model']}, or name with --init-part what both have")
+    try:
+        importers.load(path, model, keep=asked)
+    except ValueError:
+        options = options_of(notes, path) if "options" in notes else {}
+        others = [f"--{key.replace('_', '-')} {options[key]}" for key, value in model.options.items()
+                  if options.get(key, value) != value]
+        if not others:
+            raise
+        raise ValueError(f"{path} does not fit {model.name} as the flags make it: its own was made with "
+                         f"{' '.join(others)}") from None
 
 
 def frozen(model, prefix):
@@ -150,19 +171,20 @@ def rate(settings, total, share):
     """The learning rate as a function of the step. total: steps of the run; where that is None, share() gives how
     much of the time has passed."""
     lr = optimizer(settings).lr
-    name, _, value = settings["schedule"].partition("=")
+    name, equals, value = settings["schedule"].partition("=")
     n = total or PARTS
 
     def steps():
-        return mc.schedules.steps(lr, [_number("--schedule steps", part) * n for part in value.split(",")])
+        return mc.schedules.steps(lr, [_number("--schedule steps", part, 0, 1) * n for part in value.split(",")])
 
     known = {"constant": lambda: lambda t: lr, "steps": steps,
-             "cosine": lambda: mc.schedules.cosine(lr, n, int(settings["warmup"] * n)),
-             "exponential": lambda: mc.schedules.exponential(lr, _number("--schedule exponential", value), n),
-             "inverse": lambda: _inverse(lr, _number("--schedule inverse", value))}
-    if name not in known:
-        raise ValueError(f"there is no schedule {name!r}: choose constant, cosine, steps=0.5,0.9 (shares of the run "
-                         "at which lr drops to a tenth), exponential=0.01 (of lr is left at the end) or inverse=4e-5")
+             "cosine": lambda: mc.schedules.cosine(lr, n, min(n - 1, int(settings["warmup"] * n))),
+             "exponential": lambda: mc.schedules.exponential(lr, _number("--schedule exponential", value, 1e-9), n),
+             "inverse": lambda: _inverse(lr, _number("--schedule inverse", value, 0))}
+    if name not in known or (equals and name in ("constant", "cosine")):
+        raise ValueError(f"there is no schedule {settings['schedule']!r}: choose constant, cosine, steps=0.5,0.9 (shares "
+                         "of the run at which lr drops to a tenth), exponential=0.01 (of lr is left at the end) or "
+                         "inverse=4e-5")
     f = known[name]()
     return f if total or name == "inverse" else lambda t: f(int(share() * PARTS))
 
@@ -172,11 +194,12 @@ def _inverse(lr, decay):
     return lambda t: lr / (1 + decay * t)
 
 
-def _number(flag, text):
+def _number(flag, text, least=-math.inf, most=math.inf):
     try:
         x = float(text)
     except ValueError:
         x = math.nan
-    if not math.isfinite(x):
-        raise ValueError(f"{flag} needs numbers, got {text!r}")
+    if not math.isfinite(x) or not least <= x <= most:
+        limits = f" from {least:g}" * (least > -math.inf) + f" to {most:g}" * (most < math.inf)
+        raise ValueError(f"{flag} needs numbers{limits}, got {text!r}")
     return x

@@ -335,6 +335,14 @@ def test_errors_are_one_sentence(args, words, truths, run, tmp_path, capsys):
     assert words in said[-1] and said[-1].startswith("colorize.evaluate: ") and not (tmp_path / "out").exists()
 
 
+def test_a_photo_that_does_not_fit_into_memory(truths, run, tmp_path, capsys):
+    """It is refused before it is read at that size."""
+    args = [str(run), "--photos", str(truths), "--out", str(tmp_path / "out"), "--size", "1000000", "--device", "cpu"]
+    assert program.status(evaluate.main, "colorize.evaluate", args) == 2
+    said = capsys.readouterr().err
+    assert "a photo of 1000000 pixels needs about" in said and "use a smaller --size" in said
+
+
 def test_ctrl_c_leaves_nothing_unfinished(truths, run, tmp_path, monkeypatch):
     def stop(*args, **options):
         raise KeyboardInterrupt

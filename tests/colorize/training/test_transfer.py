@@ -51,6 +51,20 @@ def test_a_part_of_another_models_weights(run, tmp_path, capfd):
     assert "give --init" in refused(capfd, *SHORT, "--init-part", "net.down", "--out", tmp_path / "other")
 
 
+def test_weights_that_do_not_fit_say_what_would(run, tmp_path, capfd):
+    out = tmp_path / "run"
+    flags = ["--size", "32", "--device", "cpu", "--out", out, "--init", run]
+    said = f"{run / 'best.safetensors'} does not fit nano as the flags make it: its own was made with --width 0.3"
+    assert refused(capfd, *flags) == f"colorize.train: {said}"
+    assert "holds weights of nano, and this is jetson: give --model nano, or name with --init-part" in refused(
+        capfd, *flags, "--model", "jetson")
+    assert not out.exists()
+
+
+def test_a_warmup_can_be_all_of_a_run(tmp_path):
+    assert status(*TINY, "--steps", "4", "--warmup", "1", "--out", tmp_path / "run") == 0
+
+
 def test_a_temperature_that_was_asked_for_stays(tmp_path):
     """The release of Zhang et al. has none; what the user says counts more."""
     torch = need("torch")
