@@ -132,34 +132,20 @@ class Peer:
 
     def net(self, model, form):
         """The model, which is on the CPU, as a torch module; mirrored where it must be."""
-        mirror = peer_torch._mirror(model)
-        net = nn.Sequential(*(peer_torch._translated(layer, mirror) for layer in model.layers))
+        mirror = peer_torch.mirrored(model)
+        net = nn.Sequential(*(peer_torch.translated(layer, mirror) for layer in model.layers))
         return net.to(self.device, memory_format=FORMS[form])
 
     def forward(self, model, x, form, compiled=None):
         """One inference; compiled: None for eager, or torch.compile's mode."""
-        mirror = peer_torch._mirror(model) < 0
-        net, x = self.net(model, form).eval(), self.image(x, form, mirror)
+        mirror, net = peer_torch.mirrored(model) < 0, self.net(model, form).eval()
         net = net if compiled is None else torch.compile(net, mode=compiled)
-
-        def step():
-            with torch.inference_mode():
-                return net(x)
-        return step, "mirrored " * mirror + "image"
+        return peer_torch.inference(net, self.image(x, form, mirror)), "mirrored " * mirror + "image"
 
     def training(self, model, x, target, form):
-        mirror = peer_torch._mirror(model) < 0
-        net = self.net(model, form).train()
+        mirror, net = peer_torch.mirrored(model) < 0, self.net(model, form)
         x, target = self.image(x, form, mirror), self.image(target, form, mirror)
-        adam = torch.optim.Adam(net.parameters(), lr=1e-4, fused=True)
-
-        def step():
-            adam.zero_grad(set_to_none=True)
-            loss = F.mse_loss(net(x), target)
-            loss.backward()
-            adam.step()
-            return loss
-        return step, "same"
+        return peer_torch.training(net, x, target), "same"
 
 
 def mirrored(options):

@@ -1,4 +1,4 @@
-"""The networks that benchmarks run, as minicnn Chains; the peers (`peer_*.py`) translate them layer by layer."""
+"""The networks of colorize that benchmarks run, each as one Chain; the peers (`peer_*.py`) translate its layers."""
 import numpy as np
 
 import minicnn as mc
@@ -20,37 +20,15 @@ class Scale:
 
 def jetson():
     """The convolutional autoencoder for the Jetson Nano: L (N, H, W, 1) to ab (N, H, W, 2); 298,300 parameters."""
-    layers = []
-    for cin, cout in ((1, 75), (75, 90), (90, 105)):
-        layers += _normalised(mc.Conv(cin, cout, 3, stride=2, padding="same"), cout)
-    layers += _normalised(mc.Conv(105, 3, 1), 3)
-    for cin, cout in ((3, 105), (105, 90), (90, 75)):
-        layers += _normalised(mc.Deconv(cin, cout, 3, stride=2, padding="same"), cout)
-    layers += _normalised(mc.Deconv(75, 2, 1), 2)
-    return mc.Chain(*layers)
-
-
-def _normalised(layer, channels):
-    return [layer, mc.BatchNorm(channels, eps=1e-3, momentum=0.01), mc.tanh]
+    net = build("jetson").net
+    return mc.Chain(*flat(mc.Chain(*net.encoder, *net.decoder)))
 
 
 def zhang():
     """Colorful Image Colorization's release net eccv16: L (N, H, W, 1) in 0 .. 100 to ab (N, H, W, 2); 313 bins."""
-    layers = [Scale(0.01, -0.5)]
-    for last_stride, dilation, *channels in ((2, 1, 1, 64, 64), (2, 1, 64, 128, 128), (2, 1, 128, 256, 256, 256),
-                                             (1, 1, 256, 512, 512, 512), (1, 2, 512, 512, 512, 512),
-                                             (1, 2, 512, 512, 512, 512), (1, 1, 512, 512, 512, 512)):
-        for i in range(1, len(channels)):
-            stride = last_stride if i == len(channels) - 1 else 1
-            layers += [mc.Conv(channels[i - 1], channels[i], 3, stride=stride, padding=dilation, dilation=dilation,
-                               init=mc.kaiming()), mc.relu]
-        layers += [mc.BatchNorm(channels[-1])]
-    layers += [mc.Deconv(512, 256, 4, stride=2, padding=1), mc.relu]
-    for _ in range(2):
-        layers += [mc.Conv(256, 256, 3, padding=1, init=mc.kaiming()), mc.relu]
-    layers += [mc.Conv(256, 313, 1), mc.softmax, mc.Conv(313, 2, 1, bias=False),
-               mc.Upsample(4, mode="bilinear"), Scale(110, 0)]
-    return mc.Chain(*layers)
+    model = build("zhang")
+    return mc.Chain(Scale(0.01, -0.5), *flat(model.net), mc.softmax, model.out, mc.Upsample(4, mode="bilinear"),
+                    Scale(110, 0))
 
 
 def colornet():

@@ -27,29 +27,18 @@ class Torch:
         return torch.from_numpy(x).contiguous(memory_format=self.format)
 
     def net(self, model, mirror):
-        net = nn.Sequential(*(_translated(layer, mirror) for layer in model.layers)).to(memory_format=self.format)
+        net = nn.Sequential(*(translated(layer, mirror) for layer in model.layers)).to(memory_format=self.format)
         return torch.compile(net) if self.compiled else net
 
     def forward(self, model, x):
-        mirror = _mirror(model)
-        net, x = self.net(model, mirror).eval(), self.image(x, mirror)
-
-        def step():
-            with torch.inference_mode():
-                return net(x)
+        mirror = mirrored(model)
+        step = inference(self.net(model, mirror), self.image(x, mirror))
         return step, lambda y: [_back(y)[:, ::mirror, ::mirror]]
 
     def training(self, model, x, target):
-        mirror = _mirror(model)
-        net, x, target = self.net(model, mirror).train(), self.image(x, mirror), self.image(target, mirror)
-        adam = torch.optim.Adam(net.parameters(), lr=1e-4, fused=True)
-
-        def step():
-            adam.zero_grad(set_to_none=True)
-            loss = F.mse_loss(net(x), target)
-            loss.backward()
-            adam.step()
-            return loss
+        mirror = mirrored(model)
+        net = self.net(model, mirror)
+        step = training(net, self.image(x, mirror), self.image(target, mirror))
         weights = [p for p in net.parameters() if p.ndim == 4]
         return step, lambda loss: [loss.detach().numpy()] + [_weights(w.grad)[::mirror, ::mirror] for w in weights]
 
@@ -74,6 +63,31 @@ class Torch:
         return step, lambda grads: [_weights(grads[1]), _back(grads[0])]
 
 
+# ------------------------------------------------------------------ what is timed
+
+
+def inference(net, x):
+    net.eval()
+
+    def step():
+        with torch.inference_mode():
+            return net(x)
+    return step
+
+
+def training(net, x, target):
+    """A step of Adam on the mean squared error, which it gives."""
+    adam = torch.optim.Adam(net.train().parameters(), lr=1e-4, fused=True)
+
+    def step():
+        adam.zero_grad(set_to_none=True)
+        loss = F.mse_loss(net(x), target)
+        loss.backward()
+        adam.step()
+        return loss
+    return step
+
+
 # ------------------------------------------------------------------ weights
 
 
@@ -93,12 +107,12 @@ def _back(y):
 # ------------------------------------------------------------------ layers
 
 
-def _mirror(model):
+def mirrored(model):
     """-1 where the model's padding is PyTorch's only in the mirror, otherwise 1."""
     return -1 if any(getattr(layer, "padding", None) == "same" for layer in model.layers) else 1
 
 
-def _translated(layer, mirror):
+def translated(layer, mirror):
     """The torch module that does what a minicnn layer does."""
     if isinstance(layer, (mc.Conv, mc.Deconv)):
         return _convolution(layer, mirror)
