@@ -283,7 +283,7 @@ def plan(training, config):
         say("goes on", f"at step {state['step']}, after {clock(state['seconds'])}")
     if missing("matplotlib"):
         say("note", MISSING["matplotlib"])
-    if config["recipe"]:
+    if config["recipe"] in RECIPES:
         say("recipe", config["recipe"] + ", which differs from the published training in")
         for line in differences(config["recipe"], settings, config["options"], len(data.names)):
             say("", line)

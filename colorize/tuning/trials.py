@@ -108,7 +108,7 @@ class Trials:
         if trial["resource"] is not None:
             flags += f" {self.resource}={trial['resource']:g}"
         if "failed" in trial:
-            return f"{len(self.trials)}: {flags}: failed: {trial['failed']}"
+            return f"{len(self.trials)}: {flags}: failed: {trial['failed'].split(': ')[0]}"
         return f"{len(self.trials)}: {flags}: {self.by} {self.number(trial):.5g}"
 
 

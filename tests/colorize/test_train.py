@@ -300,7 +300,7 @@ def test_runs_of_older_versions_and_of_others(run, tmp_path, capfd):
     config = json.loads((old / "config.json").read_text(encoding="utf-8"))
     for key in ("tensorboard", "init_part", "gclip", "resample", "freeze"):
         del config["settings"][key]
-    del config["recipe"]
+    config["recipe"] = "forgotten"
     (old / "config.json").write_text(json.dumps(config), encoding="utf-8")
     model, _ = model_of(old / "last.safetensors")
     notes = metadata(old / "last.safetensors")

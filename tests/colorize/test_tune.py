@@ -232,12 +232,12 @@ def test_paths_are_kept_whole(tmp_path):
 
 
 def test_a_trial_that_fails_is_an_answer(tmp_path, capsys):
-    nan = FloatingPointError("the loss is NaN")
+    nan = FloatingPointError("the loss is NaN: begin again by --out ANOTHER")
     trainer = Trainer(lambda given: nan if given["lr"] == "9" else float(given["lr"]))
     assert tuned(tmp_path, trainer, "grid", "--vary", "lr=2,9,1") == 0
     table = (tmp_path / "t" / "table.txt").read_text().splitlines()
     assert [line.split()[1] for line in table[1:4]] == ["1", "2", "9"] and table[3].split()[-1] == "failed"
-    assert "lr=9: failed: the loss is NaN" in capsys.readouterr().out
+    assert "lr=9: failed: the loss is NaN\n" in capsys.readouterr().out, "what to do is not for a search"
     with pytest.raises(ValueError, match="all 1 trials failed, .* the loss is NaN"):
         tune.main(["grid", "--vary", "lr=9", "--out", str(tmp_path / "u"), "--"], trainer)
 
