@@ -1,7 +1,7 @@
 """Which photos are meant, and where each one goes: `jobs(inputs, out)` for the arguments of a command line.
 
     grandma.jpg        becomes grandma.color.jpg beside it
-    photos/  -o out/   every photo in it and below it, under the same names in out/
+    photos/  -o out/   every photo in it and below it, under the same names in out/; of several folders in out/photos/
     "scans/*/p*.tif"   a pattern; under -o the part without wildcards is left out of the names
     -                  from standard input to standard output
 """
@@ -28,7 +28,7 @@ def jobs(inputs, out=None, mark=MARKS[0]):
         return [_stream(inputs, out)]
     found = {}                                      # a photo that is named twice is done once
     for text in inputs:
-        for path, name in _found(text, out):
+        for path, name in _found(text, out, several=len(inputs) > 1):
             found.setdefault(os.path.realpath(path), (path, name))
     photos = list(found.values())
     single = len(inputs) == 1 and len(photos) == 1 and os.path.isfile(inputs[0])
@@ -65,13 +65,14 @@ def _is_folder(out):
     return os.path.isdir(out) or out.endswith(("/", os.sep)) or not os.path.splitext(out)[1]
 
 
-def _found(text, out):
-    """[(path, its name under -o)] for one argument."""
+def _found(text, out, several):
+    """[(path, its name under -o)] for one argument; of several folders each keeps its own name."""
     if os.path.isdir(text):
         found = _below(text, out)
         if not found:
             raise ValueError(f"there is no photo in {text}: expected files that end in {ENDINGS}, in it or below it")
-        return [(path, os.path.relpath(path, text)) for path in found]
+        start = os.path.dirname(os.path.abspath(text)) if several else text
+        return [(path, os.path.relpath(path, start)) for path in found]
     if os.path.lexists(text):
         return [(text, os.path.basename(text))]
     if not glob.has_magic(text):

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import minicnn as mc
 from colorize import models, predict, program
 from colorize.photo.painter import SATURATION, SHORT_SIDE, Painter
+from colorize.photo.photo import Photo
 from colorize.photo.reading import read
+from colorize.photo.writing import write
 from colorize.weights import shipped
 from colorize.weights.own import save_model
 
@@ -210,6 +213,17 @@ def test_a_photo_that_is_in_colour_is_mentioned(folder, capsys):
     assert "\ncolours.png: in colour already, and coloured anew\n" in capsys.readouterr().out
 
 
+def test_on_a_gpu(folder, cuda_on_cpu, monkeypatch):
+    monkeypatch.delattr(cuda_on_cpu.cuda.Stream, "begin_capture")       # as in CuPy before CUDA graphs
+    try:
+        assert colorize("photos", "-o", "gpu", "--device", "cuda") == 0
+    finally:
+        mc.device("cpu")
+    assert colorize("photos", "-o", "cpu", "--device", "cpu") == 0
+    for name in made("cpu"):
+        assert np.abs(lab(f"cpu/{name}") - lab(f"gpu/{name}")).max() < 2
+
+
 def test_models_see_256_pixels(weights):
     model = shipped.shipped()
     assert model.size == 32
@@ -313,3 +327,16 @@ def test_stopped_by_ctrl_c(folder, weights):
     for name in names:
         with Image.open(f"out/{name}") as image:
             image.load()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_a_hundred_megapixels_need_less_than_a_gigabyte(folder, weights, dtype):
+    rows = (np.arange(10000) // 40).astype(dtype) * (257 if dtype == "uint16" else 1)
+    write(Photo(np.broadcast_to(rows[:, None, None], (10000, 10000, 1))), "huge.png")
+    code = ("import resource, subprocess, sys\n"
+            "done = subprocess.run([sys.executable, '-m', 'colorize', 'huge.png', '--weights', sys.argv[1]])\n"
+            "print(done.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)")
+    said = subprocess.run([sys.executable, "-c", code, str(weights)], env={**os.environ, "PYTHONPATH": str(ROOT)},
+                          stdout=subprocess.PIPE, universal_newlines=True).stdout.split()
+    assert said[-2] == "0" and int(said[-1]) < 1e6 and os.path.getsize("huge.color.png") > 1000     # kilobytes

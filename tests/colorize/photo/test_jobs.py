@@ -39,6 +39,12 @@ def test_a_folder_mirrored(tree):
                                          ("photos/sub/deep/c.png", "out/sub/deep/c.png")]
 
 
+def test_several_folders_keep_their_names(tree):
+    assert pairs(["photos/sub/", "photos/sub/deep/../../a.jpg"], "out") == [
+        ("photos/sub/a.jpg", "out/sub/a.jpg"), ("photos/sub/deep/c.png", "out/sub/deep/c.png"),
+        ("photos/sub/deep/../../a.jpg", "out/a.jpg")]
+
+
 def test_the_results_folder_may_be_inside(tree):
     (tree / "photos/out/sub").mkdir(parents=True)
     (tree / "photos/out/sub/a.jpg").write_bytes(b"x")
