@@ -183,8 +183,8 @@ def rate(settings, total, share):
              "inverse": lambda: _inverse(lr, _number("--schedule inverse", value, 0))}
     if name not in known or (equals and name in ("constant", "cosine")):
         raise ValueError(f"there is no schedule {settings['schedule']!r}: choose constant, cosine, steps=0.5,0.9 "
-                         "(shares of the run at which lr drops to a tenth), exponential=0.01 (of lr is left at the end) or "
-                         "inverse=4e-5")
+                         "(shares of the run at which lr drops to a tenth), exponential=0.01 (of lr is left at the "
+                         "end) or inverse=4e-5")
     f = known[name]()
     return f if total or name == "inverse" else lambda t: f(int(share() * PARTS))
 
