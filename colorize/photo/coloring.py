@@ -82,17 +82,18 @@ def lightness(pixels, size, threads=1):
 
 
 def colourful(pixels):
-    """Is this a photo in colour, and not a grey or a toned one? A tenth of its pixels then is of another hue than its
-    mean colour, or of its opposite."""
+    """Is this a photo in colour, and not a grey or a toned one, whose hue hardly changes, and if so with L alone?"""
     if pixels.shape[2] == 1:
         return False
     step = max(1, max(pixels.shape[:2]) // 100)
     some = pixels[step // 2::step, step // 2::step] if step > 1 else pixels
-    ab = rgb_to_lab(some / np.float64(np.iinfo(pixels.dtype).max))[..., 1:].reshape(-1, 2)
-    mean = ab.mean(0)
-    hue = mean / max(np.hypot(*mean), 1e-6)
-    along = (ab @ hue).clip(0)
-    return bool(np.percentile(np.hypot(*(ab - along[:, None] * hue).T), 90) > 8)
+    lab = rgb_to_lab(some / np.float64(np.iinfo(pixels.dtype).max)).reshape(-1, 3)
+    L, ab = (lab[:, 0] / 50 - 1)[:, None] ** np.arange(4), lab[:, 1:]
+    hue = ab.mean(0) / max(np.hypot(*ab.mean(0)), 1e-6)
+    other = ab - (ab @ hue).clip(0)[:, None] * hue                  # what is not of the mean hue
+    beside = ab - L @ np.linalg.lstsq(L, ab, rcond=None)[0]         # what no curve over L explains
+    other, beside = (np.percentile(np.hypot(*x.T), 90) for x in (other, beside))
+    return bool(other > 30 or other > 8 and beside > 6)
 
 
 # ------------------------------------------------------------------ painting

@@ -3,7 +3,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from colorize import color
 from colorize.models.resize import resize
@@ -149,4 +149,6 @@ def test_which_photos_are_colourful():
     both = np.where(np.arange(200)[:, None, None] < 100, [200, 60, 40], [40, 90, 200]).repeat(200, 1).astype("uint8")
     assert not colourful(grey(200, 200)) and not colourful(grey(200, 200, "uint16", 3))
     assert not colourful(toned) and not colourful(noisy)
+    blue = np.asarray(ImageOps.colorize(Image.fromarray(grey(200, 200)[..., 0]), "#001030", "#f0ffff", mid="#4080a0"))
+    assert not colourful(blue)
     assert colourful(both) and colourful(both.astype("uint16") * 257) and not colourful(both[:1, :1])
