@@ -121,7 +121,7 @@ def watched(work, mean):
             done.append(one)
             failed += one.error is not None
             if mean and one.error is None:
-                print(f"{one.job.source}: mean a* {one.mean[0]:.2f}, b* {one.mean[1]:.2f}", flush=True)
+                print(f"{name_of(one.job)}: mean a* {one.mean[0]:.2f}, b* {one.mean[1]:.2f}", flush=True)
     except KeyboardInterrupt:
         print(f"\n{NAME}: {len(done) - failed} of {len(work)} photos are done; the same command does the rest",
               file=sys.stderr)
@@ -133,9 +133,9 @@ def summary(done, planned, to_do, seconds, args, show):
     """What was written, what was not, and the exit status: 1 if a photo failed."""
     failed = [one for one in done if one.error is not None]
     for one in failed:
-        print(f"{NAME}: {one.job.source}: {one.error}", file=sys.stderr)
+        print(f"{NAME}: {name_of(one.job)}: {one.error}", file=sys.stderr)
     for note in dict.fromkeys(note for one in done for note in one.notes):
-        names = [one.job.source for one in done if note in one.notes]
+        names = [name_of(one.job) for one in done if note in one.notes]
         more = f" and {len(names) - 3} others" if len(names) > 3 else ""
         print(f"{', '.join(names[:3])}{more}: {note}", file=sys.stderr if args.mean else show)
     if args.mean:
@@ -145,12 +145,16 @@ def summary(done, planned, to_do, seconds, args, show):
     parts += [f"{len(failed)} failed"] * bool(failed)
     parts += [f"{plural(skipped, 'photo')} done before (--force does them again)"] * bool(skipped)
     print("; ".join(parts), file=show)
-    written = [one.job.target for one in done if one.error is None]
+    written = [one.job.target for one in done if one.error is None and one.job.target != STREAM]
     if written:
         where = args.out if args.out and len(written) > 1 else ", ".join(written) if len(written) < 4 else \
             f"{written[0]}, and so on"
         print(where, file=show)
     return int(bool(failed))
+
+
+def name_of(job):
+    return "standard input" if job.source == STREAM else job.source
 
 
 def plural(n, noun):

@@ -19,10 +19,12 @@ def file_of(path):
 
 
 def opened(file, name=None, fallback=None, options=None):
-    """(model, what was read) of a file of weights. `name` is the model's, whatever the file says; `fallback`, if it
-    says nothing. `options` {option: text or value} replace those that the file knows."""
+    """(model, what was read) of a file of weights. `name` is the model's, if the file does not say another;
+    `fallback`, if there is no other word. `options` {option: text or value} replace those that the file knows."""
     kind = importers.kind_of(file)
     notes = metadata(file) if kind == "minicnn" else {}
+    if name and notes.get("model", name) != name:
+        raise ValueError(f"{file} holds weights of {notes['model']}, not of {name}: leave the model's name out")
     name = name or notes.get("model") or fallback or USUAL.get(kind)
     if name is None:
         raise ValueError(f"{file} does not say which model its weights belong to: add --model, one of "

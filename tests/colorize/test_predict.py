@@ -1,5 +1,6 @@
 """The command for people with old photos: what it writes, what it leaves alone, what it says, and how it ends."""
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -244,13 +245,15 @@ def test_models_see_256_pixels(weights):
     ("photos/grey.jpg --model resnet", "invalid choice: 'resnet'"),
     ("photos/grey.jpg --weights photos/grey.jpg", "is no weight file that this reads"),
     ("photos/grey.jpg --weights gone.pth", "No such file or directory: gone.pth"),
+    ("photos/grey.jpg --weights weights.safetensors --model jetson", "holds weights of nano, not of jetson: leave"),
     ("photos/grey.jpg --device tpu", "expected 'cpu', 'cuda'"),
     ("photos/grey.jpg -o photos/grey.jpg --force", "which is never overwritten"),
     ("photos -o photos --force", "which is never overwritten"),
     ("photos/grey.jpg --sat 2", "unrecognized arguments: --sat 2"),
     ("", "the following arguments are required: PHOTO"),
 ])
-def test_wrong_calls(folder, capsys, argv, text):
+def test_wrong_calls(folder, weights, capsys, argv, text):
+    shutil.copy(str(weights), "weights.safetensors")
     before = made(folder)
     try:
         assert colorize(*argv.split()) == 2
@@ -298,6 +301,11 @@ def test_standard_input_to_standard_output(folder, weights):
     with Image.open("out.jpg") as image:
         assert image.size == (120, 90) and image.mode == "RGB"
     assert b"1 photo coloured" in err
+
+
+def test_standard_input_with_nothing(folder, weights):
+    out, err = started("-", "--weights", weights).communicate()
+    assert not out and b"colorize: standard input: nothing came from standard input" in err
 
 
 def test_a_few_photos_load_no_compiler(folder, weights):
