@@ -36,8 +36,8 @@ def jobs(inputs, out=None, mark=MARKS[0]):
         if not single:
             raise ValueError(f"-o {STREAM} takes one photo, and there are {len(photos)}: name a folder with -o")
         return [Job(photos[0][0], _apart(photos[0][0], _writable(out)))]
-    if out and os.path.lexists(out) and not os.path.isdir(out):
-        raise ValueError(f"-o {out} is a file, and there are {len(photos)} photos: name a folder")
+    if out and not os.path.isdir(out) and (os.path.lexists(out) or kind_of(out)):
+        raise ValueError(f"-o {out} is a file, which is for one photo that is named itself: name a folder")
     planned = [Job(path, os.path.join(out, name) if out else _marked(path, mark)) for path, name in photos]
     if not out:                                     # "*.jpg" of a shell names earlier results, too
         made = {os.path.realpath(_marked(path, m)) for path, _ in photos for m in MARKS}

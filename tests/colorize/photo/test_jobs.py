@@ -120,5 +120,9 @@ def test_what_is_not_there(tree):
 
 
 def test_results_may_not_land_on_a_file(tree):
-    with pytest.raises(ValueError, match="-o photos/a.jpg is a file, and there are 3 photos"):
-        jobs(["photos/b.TIF", "photos/sub"], "photos/a.jpg")
+    (tree / "plain").write_bytes(b"x")
+    for inputs, out in ((["photos/b.TIF", "photos/sub"], "photos/a.jpg"), (["photos/a.jpg"], "plain"),
+                        (["photos"], "new.png")):
+        with pytest.raises(ValueError, match=f"-o {out} is a file, which is for one photo that is named itself"):
+            jobs(inputs, out)
+    assert pairs(["photos/*.jpg"], "results.v2") == [("photos/a.jpg", "results.v2/a.jpg")]
