@@ -10,11 +10,16 @@ from .found import Found, checked
 __all__ = ["look", "write"]
 
 METRE = 0.0254                      # an inch
+HEADER = 256                        # bytes, at most
 RLE = 1, 2
 WIDEST = 1 << 16                    # of run lengths: 4 bytes may ask for 255 rows at once
 
 
 def look(file, size, limit):
+    head = file.read(18)
+    if len(head) < 18 or struct.unpack("<I", head[14:])[0] > HEADER:
+        raise Unreadable("it has no header of a BMP")
+
     def opened():
         file.seek(0)
         return BmpImageFile(file)

@@ -3,7 +3,7 @@ import numpy as np
 
 from ..data.photos import Unreadable
 
-__all__ = ["METADATA", "Deep", "Found", "TooLarge", "checked"]
+__all__ = ["METADATA", "Deep", "Found", "TooLarge", "checked", "with_mode"]
 
 METADATA = 32 << 20         # bytes that all texts, profiles and tags of one photo may have
 
@@ -35,7 +35,7 @@ class Deep:
         """The two passes for the upper and the lower bytes, by the names that Pillow's decoders have for them."""
         def asked(raw):
             image = opened()
-            image.tile = [_with_mode(tile, raw) for tile in image.tile]
+            image.tile = [with_mode(tile, raw) for tile in image.tile]
             return image
         return [(lambda: asked(high), lambda x: x.astype(np.uint16) << 8, 0),
                 (lambda: asked(low), lambda x: x.astype(np.uint16), 0)]
@@ -45,7 +45,7 @@ class TooLarge(Unreadable):
     """More pixels than were allowed."""
 
 
-def _with_mode(tile, raw):
+def with_mode(tile, raw):
     """What Pillow is to decode, (codec, extents, offset, arguments), with that raw mode."""
     codec, extents, offset, arguments = tile
     arguments = raw if isinstance(arguments, str) else (raw, *arguments[1:])

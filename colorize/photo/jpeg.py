@@ -146,7 +146,7 @@ def _metadata(info):
     if info.get("xmp"):
         yield APP1, XMP + info["xmp"]
     icc, step = info.get("icc") or b"", LONGEST - len(ICC) - 2
-    for i in range(0, len(icc), step):
+    for i in range(0, len(icc) if len(icc) <= 255 * step else 0, step):
         yield APP2, ICC + bytes([i // step + 1, (len(icc) + step - 1) // step]) + icc[i:i + step]
     if info.get("iptc"):
         data = info["iptc"] + b"\0" * (len(info["iptc"]) % 2)

@@ -24,6 +24,7 @@ TEXT = b"tEXt", b"zTXt", b"iTXt"
 KNOWN = (*COLOUR, *TEXT, b"iCCP", b"pHYs", b"eXIf")
 XMP = b"XML:com.adobe.xmp\0"
 CHUNKS = 1 << 20
+LONGEST = 768                       # bytes of a palette, which no other chunk that is needed exceeds
 METRE = 0.0254                      # an inch
 STRIP = 1 << 20                     # bytes that one task compresses
 LEVEL = 4
@@ -59,9 +60,9 @@ def _chunks(file, size):
         if not at + 12 + length <= size:
             needed.append((at, max(0, size - at)))      # cut short: Pillow will say where
             break
-        if name in NEEDED:
+        if name in NEEDED and (name == b"IDAT" or length <= LONGEST):
             needed.append((at, 12 + length))
-        if name in (b"IHDR", b"tRNS") and length <= 256:
+        if name in (b"IHDR", b"tRNS") and length <= LONGEST:
             head, key = (file.read(length), key) if name == b"IHDR" else (head, file.read(length))
         elif name == b"acTL" and length == 8:
             frames, = struct.unpack(">I", file.read(4))

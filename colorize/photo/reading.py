@@ -19,6 +19,7 @@ __all__ = ["LIMIT", "read"]
 
 LIMIT = 105_000_000         # pixels: 100 megapixels, as cameras count them
 
+PILLOW = r"PIL\."            # the modules whose warnings nobody needs to see
 OURS = {"JPEG": jpeg, "PNG": png, "TIFF": tiff, "WEBP": webp, "BMP": bmp}
 BEGINNINGS = ((b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"),
               (b"II+\0", "TIFF"), (b"MM\0+", "TIFF"), (b"BM", "BMP"))
@@ -80,7 +81,8 @@ def _kind(head, size):
 
 def _quiet():
     """What Pillow warns of is said here in our words, or does not matter."""
-    warnings.filterwarnings("ignore", module=r"PIL\.")
+    if not any(getattr(known[3], "pattern", None) == PILLOW for known in warnings.filters):
+        warnings.filterwarnings("ignore", module=PILLOW)
     logger = logging.getLogger("PIL")
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())            # otherwise its errors go to the terminal

@@ -10,17 +10,18 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from ..data.photos import Unreadable
 from . import exif, ifd, tiff16
-from .found import Found, checked
+from .found import Found, checked, with_mode
 from .ifd import (BELOW, BITS, COMPRESSION, COUNTS, EXTRA, FORMAT, HEIGHT, ICC, IPTC, OFFSETS, ORIENTATION,
-                  PHOTOMETRIC, PLANAR, PREDICTOR, RAW, ROWS, SAMPLES, SUBFILE, TILE_HEIGHT, TILE_WIDTH, UNIT, WIDTH,
-                  X_DOTS, XMP, Y_DOTS, long, short)
+                  PHOTOMETRIC, PLANAR, PREDICTOR, RAW, ROWS, SAMPLES, SUBFILE, SUBSAMPLING, TILE_HEIGHT, TILE_WIDTH,
+                  UNIT, WIDTH, X_DOTS, XMP, Y_DOTS, long, short)
 from .png import each
 
 __all__ = ["look", "write"]
 
 STRUCTURE = {SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, ORIENTATION, SAMPLES, X_DOTS, Y_DOTS, PLANAR,
-             UNIT, TILE_WIDTH, TILE_HEIGHT, BELOW, EXTRA, FORMAT, XMP, IPTC, ICC, RAW}
+             UNIT, TILE_WIDTH, TILE_HEIGHT, BELOW, EXTRA, FORMAT, SUBSAMPLING, XMP, IPTC, ICC, RAW}
 NONE, DEFLATE = 1, 8
+YCBCR = 6
 PAGES = 10_000
 STRIP = 1 << 18                     # bytes of a strip, as the specification wants it rather small
 LEVEL = 4
@@ -48,9 +49,10 @@ def look(file, size, limit):
     def opened():
         file.seek(0)
         try:
-            return TiffImageFile(file)
+            image = TiffImageFile(file)
         except SyntaxError:
             raise Unreadable(_unknown(tags, order, first)) from None
+        return _plain_ycbcr(image, tags, order) if first[PHOTOMETRIC] == YCBCR else image
     bits = ifd.values(tags, BITS, order, (1,))
     turned, deep, inverted = 1, None, False             # Pillow turns a TIFF by itself
     if tiff16.strange(tags, order):
@@ -65,6 +67,16 @@ def look(file, size, limit):
     notes = [f"the first of {pages} pages was taken"] if pages > 1 else []
     return Found(opened, _info(tags, order), turned if 1 <= turned <= 8 else 1, None, deep, inverted,
                  (1 << bits[0]) - 1 if bits[0] == 12 else 65535, notes)
+
+
+def _plain_ycbcr(image, tags, order):
+    """Luminance and colour as they are, which some Pillows take for RGB; libtiff converts what is compressed."""
+    if ifd.values(tags, COMPRESSION, order, (NONE,))[0] == NONE:
+        if ifd.values(tags, SUBSAMPLING, order, (2, 2)) != (1, 1):
+            raise Unreadable("its colours are coarser than its luminance but not compressed, which is not read: save "
+                             "it as RGB")
+        image._mode, image.tile = "YCbCr", [with_mode(tile, "YCbCr") for tile in image.tile]
+    return image
 
 
 @functools.lru_cache(None)

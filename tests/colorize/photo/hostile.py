@@ -7,6 +7,7 @@ with what happened, or dies, which the last line in FOLDER/now explains.
 """
 import collections
 import faulthandler
+import functools
 import io
 import json
 import os
@@ -19,6 +20,7 @@ import zlib
 
 from PIL import Image
 
+from colorize.photo import webp
 from colorize.photo.reading import Unreadable, read
 from colorize.photo.writing import encode
 
@@ -104,6 +106,7 @@ def plain_tiff(w, h, *more, bits=8, compression=1):
                    (273, 4, 1, 8), (277, 3, 1, 1), (278, 4, 1, h), (279, 4, 1, 100), *more) + bytes(200)
 
 
+@functools.lru_cache(None)
 def bombs():
     """{name: bytes}: files that declare much more than they are."""
     big, bomb = (60000, 60000), zlib.compress(bytes(100 << 20), 9)
@@ -167,8 +170,9 @@ def main(folder, seed, count):
         start = time.perf_counter()
         try:
             photo = read(path if i % 2 else data)
-            small = photo.pixels.size < 1 << 20
-            encode(photo, KINDS[i % 5]) if small else None
+            if photo.pixels.size < 1 << 20:
+                kind = KINDS[i % 5]
+                encode(photo, "PNG" if kind == "WEBP" and max(photo.pixels.shape) > webp.SIDE else kind)
             said["photos"] += 1
         except Unreadable as e:
             said["refused"] += 1

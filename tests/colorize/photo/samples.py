@@ -62,10 +62,13 @@ def rle_bmp(h=8, w=10):
 
 
 def exif(orientation=6):
-    tags = Image.Exif()
-    tags[0x0112], tags[0x010F], tags[0x0132] = orientation, "Maker", "1931:02:03 04:05:06"
-    tags.get_ifd(0x8769)[0x9003] = "1931:02:03 04:05:06"
-    return tags.tobytes()
+    """A maker, a date, an orientation, and the EXIF directory with another date, byte by byte."""
+    maker, date = b"Maker\0", b"1931:02:03 04:05:06\0"
+    first, behind = 8 + 2 + 4 * 12 + 4, 2 + 12 + 4
+    entries = [(271, 2, len(maker), first), (274, 3, 1, orientation), (306, 2, len(date), first + 6),
+               (34665, 4, 1, first + 26)]
+    return (b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", 4) + b"".join(struct.pack("<HHII", *e) for e in entries)
+            + bytes(4) + maker + date + struct.pack("<HHHIII", 1, 36867, 2, len(date), first + 26 + behind, 0) + date)
 
 
 def srgb():
