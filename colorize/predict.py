@@ -24,7 +24,8 @@ from . import models, program
 from .photo.hints import hint
 from .photo.jobs import MARKS, STREAM, jobs
 from .photo.painter import SATURATION, Painter
-from .photo.work import cores, run
+from .photo.threads import cores
+from .photo.work import run
 from .weights.opening import file_of, opened
 from .weights.shipped import SHIPPED, shipped
 

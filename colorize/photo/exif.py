@@ -32,8 +32,10 @@ def upright(blob):
     return bytes(blob), turned if 1 <= turned <= 8 else 1
 
 
-def upright_xmp(xmp):
-    """The XMP with orientation 1."""
+def upright_xmp(xmp, turned):
+    """The XMP with orientation 1, if the picture was turned: what XMP alone says about it, nobody follows."""
+    if turned == 1:
+        return xmp
     return re.sub(rb"(tiff:Orientation(?:>|\s*=\s*[\"'])\s*)[2-8]", rb"\g<1>1", xmp)
 
 

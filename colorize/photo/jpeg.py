@@ -93,7 +93,7 @@ def _info(kept):
         elif marker == APP1 and data[:6] == exif.PREFIX and "exif" not in info:
             info["exif"], turned = exif.upright(data)
         elif marker == APP1 and data[:len(XMP)] == XMP:
-            info.setdefault("xmp", exif.upright_xmp(data[len(XMP):]))
+            info.setdefault("xmp", data[len(XMP):])
         elif marker == APP1 and data[:len(MORE_XMP)] == MORE_XMP or marker == COM:
             info.setdefault("segments", []).append((marker, data))
         elif marker == APP2 and data[:len(ICC)] == ICC and len(data) > len(ICC) + 2:
@@ -102,6 +102,8 @@ def _info(kept):
             info.setdefault("iptc", _iptc(data[len(PHOTOSHOP):]))
     if parts:
         info["icc"] = b"".join(data for _, data in sorted(parts, key=lambda part: part[0]))
+    if "xmp" in info:
+        info["xmp"] = exif.upright_xmp(info["xmp"], turned)
     return {key: value for key, value in info.items() if value}, turned
 
 

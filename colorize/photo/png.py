@@ -2,10 +2,8 @@
 
 Pillow decodes PNG, but writes 16 bits of grey only, and its writer takes one core.
 """
-import os
 import struct
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from PIL.PngImagePlugin import PngImageFile
@@ -14,6 +12,7 @@ from ..data.photos import Unreadable
 from . import exif
 from .found import METADATA, Deep, Found, checked
 from .parts import Parts
+from .threads import each
 
 __all__ = ["look", "write"]
 
@@ -99,11 +98,13 @@ def _info(kept):
         elif name == b"eXIf":
             info["exif"], turned = exif.upright(data)
         elif name == b"iTXt" and data[:len(XMP) + 2] == XMP + b"\0\0":       # not compressed
-            info["xmp"] = exif.upright_xmp(data[len(XMP) + 2:].split(b"\0", 2)[-1])
+            info["xmp"] = data[len(XMP) + 2:].split(b"\0", 2)[-1]
         elif name in TEXT or name in COLOUR:
             info["chunks"].append((name, data))
     if info.get("icc"):
         info["chunks"] = [(name, data) for name, data in info["chunks"] if name in TEXT]
+    if "xmp" in info:
+        info["xmp"] = exif.upright_xmp(info["xmp"], turned)
     return {key: value for key, value in info.items() if value}, turned
 
 
@@ -143,22 +144,6 @@ def write(file, strips, height, width, channels, dtype, info):
         head, total = b"", _adler(total, check, length)
     _chunk(file, b"IDAT", struct.pack(">I", total))
     _chunk(file, b"IEND", b"")
-
-
-def each(task, starts):
-    """task(start) of every start, in their order, on all cores, with few waiting at once."""
-    if len(starts) == 1:
-        yield task(starts[0])
-        return
-    workers = os.cpu_count() or 1
-    with ThreadPoolExecutor(workers) as pool:
-        waiting = []
-        for start in starts:
-            waiting.append(pool.submit(task, start))
-            if len(waiting) > 2 * workers:
-                yield waiting.pop(0).result()
-        while waiting:
-            yield waiting.pop(0).result()
 
 
 def _chunk(file, name, data):

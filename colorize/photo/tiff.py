@@ -14,7 +14,7 @@ from .found import Found, checked, with_mode
 from .ifd import (BELOW, BITS, COMPRESSION, COUNTS, EXTRA, FORMAT, HEIGHT, ICC, IPTC, OFFSETS, ORIENTATION,
                   PHOTOMETRIC, PLANAR, PREDICTOR, RAW, ROWS, SAMPLES, SUBFILE, SUBSAMPLING, TILE_HEIGHT, TILE_WIDTH,
                   UNIT, WIDTH, X_DOTS, XMP, Y_DOTS, long, short)
-from .png import each
+from .threads import each
 
 __all__ = ["look", "write"]
 
@@ -116,7 +116,7 @@ def _info(tags, order):
     for key, tag in (("icc", ICC), ("xmp", XMP), ("iptc", IPTC)):
         info[key] = tags[tag][2] if tag in tags else None
     if info["xmp"]:
-        info["xmp"] = exif.upright_xmp(info["xmp"])
+        info["xmp"] = exif.upright_xmp(info["xmp"], ifd.values(tags, ORIENTATION, order, (1,))[0])
     dpi = [_ratio(tags.get(tag), order) for tag in (X_DOTS, Y_DOTS)]
     unit = ifd.values(tags, UNIT, order, (2,))[0]
     if all(dpi) and unit in (2, 3):

@@ -29,7 +29,7 @@ def look(file, size, limit):
     info = {"icc": found.get(b"ICCP"), "xmp": found.get(b"XMP "), "lossless": b"VP8L" in found}
     info["exif"], turned = exif.upright(found[b"EXIF"]) if b"EXIF" in found else (None, 1)
     if info["xmp"]:
-        info["xmp"] = exif.upright_xmp(info["xmp"])
+        info["xmp"] = exif.upright_xmp(info["xmp"], turned)
     notes = [f"the first of {frames} frames was taken"] if frames > 1 else []
     info = {key: value for key, value in info.items() if value}
     return Found(lambda: WebPImageFile(Parts(file, needed)), info, turned, notes=notes)

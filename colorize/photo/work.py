@@ -14,20 +14,13 @@ from .jobs import STREAM
 from .reading import LIMIT, read
 from .writing import encode, write
 
-__all__ = ["Done", "cores", "run"]
+__all__ = ["Done", "run"]
 
 Done = namedtuple("Done", "job error notes mean")
 Done.__doc__ = "What became of a Job: error, a sentence or None; notes, sentences; mean, the predicted mean (a, b)."
 
 LARGE = 25_000_000                          # pixels; of larger photos one at a time is in memory
 MOST = 1 << 30                              # bytes that are taken from standard input
-
-
-def cores():
-    """How many cores this process may use; the variable MINICNN_THREADS may ask for fewer or more."""
-    asked = os.environ.get("MINICNN_THREADS", "")
-    return max(1, int(asked)) if asked.isdigit() else len(os.sched_getaffinity(0)) if hasattr(
-        os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class run:

@@ -65,6 +65,13 @@ def test_all_that_a_format_can_hold_is_kept(source, kind):
         assert IptcImagePlugin.getiptcinfo(made) == {(2, 5): b"grandmother", (2, 80): b"an unknown photographer"}
 
 
+def test_what_xmp_alone_says_stays():
+    data = saved(image(), "JPEG")
+    segment = b"http://ns.adobe.com/xap/1.0/\0" + XMP
+    photo = read(data[:20] + struct.pack(">HH", 0xFFE1, len(segment) + 2) + segment + data[20:])
+    assert photo.pixels.shape == (24, 33, 3) and photo.info["xmp"] == XMP
+
+
 def test_a_second_round_changes_nothing():
     for kind in KINDS:
         once = read(encode(read(given(kind))))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from colorize.photo import work
+from colorize.photo import threads, work
 from colorize.photo.jobs import Job
 from colorize.photo.work import Done, run
 
@@ -132,6 +132,6 @@ def test_standard_input_with_nothing_or_too_much(monkeypatch):
 
 def test_cores(monkeypatch):
     monkeypatch.setenv("MINICNN_THREADS", "5")
-    assert work.cores() == 5
+    assert threads.cores() == 5
     monkeypatch.delenv("MINICNN_THREADS")
-    assert 1 <= work.cores() <= 4096
+    assert 1 <= threads.cores() <= 4096
