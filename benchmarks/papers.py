@@ -78,8 +78,8 @@ class Experiments:
 
     def unseen(self):
         """The same on people whom no training saw."""
-        means = [("mean-cnn1", 1500), ("mean-cnn2", 2000)]
-        yield from self.faces("faces", means, ("relu", "tanh"), ("sigmoid", "tanh"))
+        means = [("mean-cnn1", 1000), ("mean-cnn2", 1000)]
+        yield from self.faces("faces", means, ("tanh",), ("sigmoid", "tanh"))
 
     def faces(self, split, means, lasts, colours):
         """Without the L2 of the report, which keeps these networks from learning, and with it."""
@@ -90,24 +90,24 @@ class Experiments:
                 yield self.train(runs[-1], "uf-faces", "--model", model, "--last", last, *SMALL, "--l2", "0",
                                  "--steps", str(steps), photos=split)
         runs.append(f"{split}-mean-cnn2-tanh-l2")
-        yield self.train(runs[-1], "uf-faces", "--model", "mean-cnn2", "--last", "tanh", *SMALL, "--steps", "2000",
+        yield self.train(runs[-1], "uf-faces", "--model", "mean-cnn2", "--last", "tanh", *SMALL, "--steps", "600",
                          photos=split)
         runs.append(f"{split}-mean-fc-relu")
         yield self.train(runs[-1], "uf-faces", "--model", "mean-fc", "--last", "relu", "--width", "0.125", *SMALL,
-                         "--l2", "0", "--steps", "600", "--lr", "1e-4", photos=split)
+                         "--l2", "0", "--steps", "400", "--lr", "1e-4", photos=split)
         yield self.evaluate(f"{split}-means", runs, "--ssim", "none", *self.mean(runs[0]), photos=split)
         runs = [f"{split}-{last}" for last in colours]
         for run, last in zip(runs, colours):
-            yield self.train(run, "uf-faces", "--last", last, *SMALL, "--steps", "1500", photos=split)
+            yield self.train(run, "uf-faces", "--last", last, *SMALL, "--steps", "1000", photos=split)
         runs.append(f"{split}-as-written")
-        yield self.train(runs[-1], "uf-faces", "--model", "faces-text", "--last", "tanh", *SMALL, "--steps", "1000",
+        yield self.train(runs[-1], "uf-faces", "--model", "faces-text", "--last", "tanh", *SMALL, "--steps", "800",
                          photos=split)
         yield self.evaluate(f"{split}-colours", runs, *self.mean(runs[0]), photos=split)
 
     def ncd(self):
         """The UF report: fruit and vegetables, from scratch and after faces."""
-        for kind, model, lasts, steps in (("means", "mean-cnn2", ("relu", "tanh"), 1000),
-                                          ("colours", "faces", ("sigmoid", "tanh"), 1500)):
+        for kind, model, lasts, steps in (("means", "mean-cnn2", ("relu", "tanh"), 600),
+                                          ("colours", "faces", ("sigmoid", "tanh"), 800)):
             runs, flags = [], ["--l2", "0"] if kind == "means" else []
             for last in lasts:
                 before = self.run(f"mixed-mean-cnn2-{last}" if kind == "means" else f"mixed-{last}")

@@ -18,15 +18,18 @@ class Classifier(Colorizer):
     """A Colorizer whose network gives scores (N, h, w, Q), and whose targets are bins.
 
     `class_weights` (Q,) and `bin_means` (Q, 2) are frozen Params, so that they are saved with the model: use
-    `rebalance(prior)` to set them. `undo` divides the weights out of the probabilities again before decoding.
+    `rebalance(prior)` to set them. Before decoding, probabilities are divided by the weights to the power of `undo`:
+    with 1 they are what they would be without weights, with 0 rare colours stay favoured.
     """
 
-    def classes(self, bins, decode, temperature, rebalance, undo=False):
+    def classes(self, bins, decode, temperature, rebalance, undo=0.0):
         """Check and keep the options of a classifier."""
         if not isinstance(temperature, (int, float)) or not temperature > 0:
             raise ValueError(f"temperature must be above 0, got {temperature!r}")
         self.bins, self.decoding, self.temperature = as_bins(bins), choice("decode", decode, DECODINGS), temperature
-        self.scheme, self.undo = choice("rebalance", rebalance, ("zhang", "minus log", "none")), bool(undo)
+        if not isinstance(undo, (int, float)) or not 0 <= undo <= 1:
+            raise ValueError(f"undo, the power of the weights that are divided out, must be in 0..1, got {undo!r}")
+        self.scheme, self.undo = choice("rebalance", rebalance, ("zhang", "minus log", "none")), float(undo)
         self.class_weights = mc.param(np.ones(self.bins.q))
         self.bin_means = mc.param(np.array(self.bins.means))
         mc.freeze([self.class_weights, self.bin_means])
@@ -51,7 +54,7 @@ class Classifier(Colorizer):
 
     def ab(self, y, L):
         self.bins.means = mc.value(self.bin_means)
-        weights = mc.value(self.class_weights) if self.undo else None
+        weights = mc.value(self.class_weights) ** np.float32(self.undo) if self.undo else None
         return self.bins.decode(y, self.decoding, self.temperature, weights)
 
 

@@ -17,13 +17,14 @@ class Nano(Classifier):
     """(L - 50) / 100 in, scores of the 101 bins of the step-20 grid at a quarter of the resolution out.
 
     Soft targets: the 4 nearest bins to the mean ab of each 4x4 pixels. Colours are the mean of the probabilities with
-    the weights of the loss divided out again. skips=False and context=False leave those parts out.
+    the weights of the loss divided out again, or less of them with undo=0.5. skips=False and context=False leave
+    those parts out.
     """
 
     multiple = 32
 
     def __init__(self, *, size=256, width=1.0, fit="short", bins=20, decode="mean", temperature=1.0, neighbours=4,
-                 sigma=10.0, skips=True, context=True, batchnorm=True, rebalance="zhang", undo=True, where="loss"):
+                 sigma=10.0, skips=True, context=True, batchnorm=True, rebalance="zhang", undo=1.0, where="loss"):
         self.sizes(size, width, fit)
         self.classes(bins, decode, temperature, rebalance, undo)
         self.soft_targets(neighbours, sigma)

@@ -139,7 +139,7 @@ OPTIONS = [("jetson", {"skips": True}), ("jetson", {"space": "rgb"}), ("jetson",
            ("mean-cnn2", {"last": "tanh"}), ("mean-fc", {"last": "tanh"}), ("faces", {"last": "relu"}),
            ("faces", {"last": "tanh", "batchnorm": False}), ("faces-text", {"last": "tanh", "activation": "sigmoid"}),
            ("faces-text", {"batchnorm": False}), ("nano", {"skips": False, "context": False, "bins": "313"}),
-           ("nano", {"batchnorm": False, "undo": False, "rebalance": "none"})]
+           ("nano", {"batchnorm": False, "undo": 0.0, "rebalance": "none"})]
 
 
 @pytest.mark.parametrize("name, options", OPTIONS, ids=lambda v: v if isinstance(v, str) else ",".join(v))
@@ -193,6 +193,20 @@ def test_rebalancing_is_part_of_the_model(tmp_path):
     assert np.abs(other.ab(scores_, None) - expected).max() < 1e-3
     with pytest.raises(ValueError, match="counts 313 bins, and the model has 101"):
         model.rebalance(Prior(gamut(10)))
+
+
+def test_weights_are_divided_out_as_far_as_asked():
+    """Against a float64 softmax over scores minus a share of the weights' logarithm."""
+    scores = np.random.default_rng(0).normal(size=(1, 3, 3, 101)).astype("float32")
+    for undo in (0.0, 0.3, 1.0):
+        model = models.build("nano", width=0.1, size=32, undo=undo)
+        model.class_weights.value = np.linspace(0.2, 5, 101).astype("float32")
+        z = scores.astype("float64") - undo * np.log(np.linspace(0.2, 5, 101))
+        p = np.exp(z - z.max(-1, keepdims=True))
+        expected = p / p.sum(-1, keepdims=True) @ model.bins.centres
+        assert np.allclose(model.ab(scores, None), expected, atol=1e-3)
+    with pytest.raises(ValueError, match="must be in 0..1"):
+        models.build("nano", undo=1.5)
 
 
 def test_knet_can_decode_to_the_mean_of_a_bucket():
