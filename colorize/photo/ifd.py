@@ -39,7 +39,8 @@ def tree(fetch, order, at, big=False, wanted=None, budget=None, depth=0):
     """(tree, next): the directory at `at`, and where the one behind it is (0: nowhere).
 
     fetch(offset, n) gives n bytes of the file, or fewer at its end. An entry that reaches beyond it is left out;
-    entries that ask for more than METADATA together are refused, wanted or not: Pillow would read them all.
+    entries that take more than METADATA together, with what they ask for, are refused, wanted or not: Pillow would
+    read them all, and thousands may name the same nested directory. `budget` has the bytes that are left, [n].
     """
     budget = [METADATA] if budget is None else budget
     count_as, entry_as, offset_as = ("Q", "HHQ8s", "Q") if big else ("H", "HHI4s", "I")
@@ -50,6 +51,7 @@ def tree(fetch, order, at, big=False, wanted=None, budget=None, depth=0):
     if n > 65535:
         raise Unreadable(f"it declares {n} tags")
     body = fetch(at + len(counted), n * step + struct.calcsize(order + offset_as))
+    budget[0] -= len(body)
     found = {}
     for i in range(min(n, len(body) // step)):
         tag, kind, count, value = struct.unpack_from(order + entry_as, body, i * step)

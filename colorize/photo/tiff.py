@@ -10,7 +10,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from ..data.photos import Unreadable
 from . import exif, ifd, tiff16
-from .found import Found, checked, with_mode
+from .found import METADATA, Found, checked, with_mode
 from .ifd import (BELOW, BITS, COMPRESSION, COUNTS, EXTRA, FORMAT, HEIGHT, ICC, IPTC, OFFSETS, ORIENTATION,
                   PHOTOMETRIC, PLANAR, PREDICTOR, RAW, ROWS, SAMPLES, SUBFILE, SUBSAMPLING, TILE_HEIGHT, TILE_WIDTH,
                   UNIT, WIDTH, X_DOTS, XMP, Y_DOTS, long, short)
@@ -99,11 +99,11 @@ def _unknown(tags, order, first):
 
 def _pages(fetch, order, big, at):
     """How many more photos there are: previews and masks do not count."""
-    seen, pages = set(), 0
+    seen, pages, budget = set(), 0, [METADATA]          # of all together: they may overlap
     while at and at not in seen and len(seen) < PAGES:
         seen.add(at)
         try:
-            tags, following = ifd.tree(fetch, order, at, big, {SUBFILE, WIDTH})
+            tags, following = ifd.tree(fetch, order, at, big, {SUBFILE, WIDTH}, budget)
         except Unreadable:
             break
         pages += WIDTH in tags and not ifd.values(tags, SUBFILE, order, (0,))[0] & 5

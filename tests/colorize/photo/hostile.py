@@ -106,6 +106,24 @@ def plain_tiff(w, h, *more, bits=8, compression=1):
                    (273, 4, 1, 8), (277, 3, 1, 1), (278, 4, 1, h), (279, 4, 1, 100), *more) + bytes(200)
 
 
+def nested_tiff():
+    """Sixty thousand tags that name the same directory, of as many tags."""
+    n = 60000
+    tag = struct.pack("<HHII", 34665, 4, 1, 8 + 2 + 12 * n + 4)
+    return (b"II*\0\x08\0\0\0" + struct.pack("<H", n) + tag * n + bytes(4)
+            + struct.pack("<H", n) + struct.pack("<HHII", 1, 0, 0, 0) * n + bytes(4))
+
+
+def overlapping_tiff():
+    """Ten thousand directories of 65535 tags, each four bytes behind the one before."""
+    head, n = plain_tiff(4, 4)[:118], 10000
+    first, long = 122, 2 + 12 * 65535               # where the first of them is, and its next one's place
+    data = bytearray(head + struct.pack("<I", first) + b"\xff\xff\0\0" * (n + long // 4 + 2))
+    for i in range(n):
+        struct.pack_into("<I", data, first + 4 * i + long, first + 4 * i + 4)
+    return bytes(data)
+
+
 @functools.lru_cache(None)
 def bombs():
     """{name: bytes}: files that declare much more than they are."""
@@ -141,6 +159,7 @@ def bombs():
         "tiff with many tags": b"II*\0\x08\0\0\0" + struct.pack("<H", 4000) + many + bytes(1 << 20),
         "tiff with huge tiles": plain_tiff(4, 4, (322, 4, 1, 1 << 30), (323, 4, 1, 1 << 30), (324, 4, 1, 8)),
         "tiff in a circle": plain_tiff(4, 4)[:118] + struct.pack("<I", 8) + bytes(100),
+        "tiff of nested tags": nested_tiff(), "tiff of overlapping pages": overlapping_tiff(),
         "tiff with many samples": plain_tiff(4, 4, (277, 4, 1, 0xFFFFFF)),
         "tiff of 100 megapixels, lzw": plain_tiff(10000, 10000, compression=5),
         "tiff of 100 megapixels, fax": plain_tiff(10000, 10000, bits=1, compression=4),

@@ -31,7 +31,8 @@ def test_two_thousand_files_end_in_a_photo_or_a_sentence(tmp_path):
     ("jpeg of 4 gigapixels", "65500 x 65500 pixels are too many"), ("jpeg of many scans", "more than 100 scans"),
     ("jpeg of segments", "too many segments"), ("webp of 16383 a side", "too many"), ("bmp of one row", "too long"),
     ("tiff of 10^9", "too many"), ("tiff with many tags", "more than 32 MB"), ("tiff with huge tiles", "tiles"),
-    ("tiff with a huge count", "more than 32 MB"), ("text", "no photo"), ("gif", "a GIF"), ("heic", "HEIC")])
+    ("tiff with a huge count", "more than 32 MB"), ("tiff of nested tags", "more than 32 MB"), ("text", "no photo"),
+    ("gif", "a GIF"), ("heic", "HEIC")])
 def test_bombs_are_named(name, message):
     with pytest.raises(Unreadable, match=message):
         read(hostile.bombs()[name])
