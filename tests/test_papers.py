@@ -34,6 +34,7 @@ def test_commands_are_right(experiments, document):
 
 
 def test_lists(experiments, tmp_path):
-    seen, people = ([line.split("/photos/")[1] for line in (tmp_path / "out" / f"{name}.txt").read_text().splitlines()]
-                    for name in ("mixed-val", "faces-train"))
+    def names(part):
+        return [line.split("/photos/")[1] for line in (tmp_path / "out" / f"{part}.txt").read_text().splitlines()]
+    seen, people = names("mixed-val"), names("faces-train")
     assert seen == ["faces/4.jpg", "faces/9.jpg"] and people == [f"faces/{i}.jpg" for i in (0, 2, 4, 6, 8)]

@@ -34,7 +34,7 @@ print(json.dumps([written, peak() - before]))
 
 @pytest.mark.parametrize("kind, writing, reading", [("JPEG", 7, 7), ("PNG", 3, 7), ("TIFF", 3, 7), ("BMP", 3, 7)])
 def test_bytes_for_each_pixel(tmp_path, kind, writing, reading):
-    """Of RGB: 3 are the photo's own, and 4 are Pillow's where it decodes or encodes. 30 MB go to strips and threads."""
+    """Of RGB: 3 are the photo's own, and 4 Pillow's where it decodes or encodes. 30 MB go to strips and threads."""
     height, width = 4000, 6000
     run = subprocess.run([sys.executable, "-c", PROGRAM, str(height), str(width), "3", kind, str(tmp_path / "photo")],
                          cwd=str(ROOT), env={**os.environ, "PYTHONPATH": str(ROOT)}, stdin=subprocess.DEVNULL,
