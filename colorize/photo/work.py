@@ -38,6 +38,9 @@ class run:
         return len(self.jobs)
 
     def __iter__(self):
+        if len(self.jobs) == 1:             # in this thread, which Ctrl-C reaches while standard input is waited for
+            yield self.one(self.jobs[0])
+            return
         with ThreadPoolExecutor(self.threads, initializer=stay_on, initargs=(current(),)) as pool:
             try:
                 for done in as_completed([pool.submit(self.one, job) for job in self.jobs]):

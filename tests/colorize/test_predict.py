@@ -308,6 +308,18 @@ def test_standard_input_with_nothing(folder, weights):
     assert not out and b"colorize: standard input: nothing came from standard input" in err
 
 
+def test_ctrl_c_while_standard_input_is_waited_for(folder, weights):
+    process = started("-", "--weights", weights, stdin=subprocess.PIPE)
+    assert process.stderr.readline().startswith(b"1 photo with nano")
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    try:
+        assert process.wait(20) == 130 and b"stopped" in process.stderr.read()
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def test_a_few_photos_load_no_compiler(folder, weights):
     code = (f"import sys; from colorize import predict\n"
             f"status = predict.main(['photos', '-o', 'out', '--weights', {str(weights)!r}])\n"
