@@ -67,7 +67,7 @@ def main(argv=None):
     if args.mean and (args.compare or args.out or args.force):
         raise ValueError("--mean writes nothing: leave out --compare, --out and --force")
     planned = jobs(args.photos, args.out, MARKS[args.compare])
-    to_do = [job for job in planned if args.mean or args.force or not os.path.lexists(job.target)]
+    to_do = [job for job in planned if args.mean or args.force or not there(job)]
     if args.hint and len(planned) > 1:
         raise ValueError(f"--hint is for one photo, and there are {len(planned)}: do that one alone")
     if any(job.target == STREAM for job in to_do) and not args.mean and sys.stdout.isatty():
@@ -152,6 +152,10 @@ def summary(done, planned, to_do, seconds, args, show):
             f"{written[0]}, and so on"
         print(where, file=show)
     return int(bool(failed))
+
+
+def there(job):
+    return job.target != STREAM and os.path.lexists(job.target)
 
 
 def name_of(job):

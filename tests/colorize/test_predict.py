@@ -303,6 +303,12 @@ def test_standard_input_to_standard_output(folder, weights):
     assert b"1 photo coloured" in err
 
 
+def test_a_file_named_like_standard_output(folder, weights):
+    (folder / "-").write_bytes(b"x")
+    out, _ = started("photos/grey.jpg", "-o", "-", "--weights", weights).communicate()
+    assert out.startswith(b"\xff\xd8") and (folder / "-").read_bytes() == b"x"
+
+
 def test_standard_input_with_nothing(folder, weights):
     out, err = started("-", "--weights", weights).communicate()
     assert not out and b"colorize: standard input: nothing came from standard input" in err
