@@ -12,6 +12,7 @@ and BMP are read, brown and yellowed ones too. Nothing is overwritten, and photo
 Everything happens on this computer.
 """
 import os
+import signal
 import sys
 import time
 
@@ -114,7 +115,7 @@ def asked_for(args):
 
 
 def watched(work, mean):
-    """[Done] of all jobs, with a progress bar for many. After Ctrl-C it says how far it came."""
+    """[Done] of all jobs, with a progress bar for many. After Ctrl-C or SIGTERM it says how far it came."""
     done, failed = [], 0
     bar = mc.progress(work, lambda _: f"{failed} failed" if failed else "") if len(work) > 1 and not mean else work
     try:
@@ -123,7 +124,7 @@ def watched(work, mean):
             failed += one.error is not None
             if mean and one.error is None:
                 print(f"{name_of(one.job)}: mean a* {one.mean[0]:.2f}, b* {one.mean[1]:.2f}", flush=True)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         print(f"\n{NAME}: {len(done) - failed} of {len(work)} photos are done; the same command does the rest",
               file=sys.stderr)
         raise
@@ -168,6 +169,9 @@ def plural(n, noun):
 
 def command():
     """The console script `colorize`."""
+    for stream in sys.stdout, sys.stderr:   # names of files may hold bytes that are no text
+        stream.reconfigure(errors="backslashreplace")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))             # as Ctrl-C: what is begun is ended
     sys.exit(program.status(main, NAME))
 
 

@@ -335,7 +335,16 @@ def test_a_few_photos_load_no_compiler(folder, weights):
     assert out.splitlines()[-1] == "0 False" and len(made("out")) == 3
 
 
-def test_stopped_by_ctrl_c(folder, weights):
+def test_names_that_are_no_text(folder, weights):
+    os.rename("photos/grey.jpg", b"photos/gr\xe4.jpg")
+    done = subprocess.run([sys.executable, "-m", "colorize", "photos", "--weights", str(weights)], check=True,
+                          stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING":
+                                                       "utf-8:strict"})
+    assert b"3 photos coloured" in done.stdout and os.path.exists(b"photos/gr\xe4.color.jpg")
+
+
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped(folder, weights, number, status):
     y, x = np.mgrid[:1500, :2000]
     Image.fromarray(((x // 7 + y // 5) % 256).astype("uint8")).save("photos/large.png")
     data = (folder / "photos/large.png").read_bytes()
@@ -345,9 +354,9 @@ def test_stopped_by_ctrl_c(folder, weights):
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not (folder / "out").exists():
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and b"the same command does the rest" in err and b"Traceback" not in err
+    assert process.returncode == status and b"the same command does the rest" in err and b"Traceback" not in err
     names = made("out")
     assert 0 < len(names) < 44 and all(not os.path.basename(name).startswith(".") for name in names)
     for name in names:
