@@ -38,11 +38,9 @@ def jobs(inputs, out=None, mark=MARKS[0]):
         return [Job(photos[0][0], _apart(photos[0][0], _writable(out)))]
     if out and not os.path.isdir(out) and (os.path.lexists(out) or kind_of(out)):
         raise ValueError(f"-o {out} is a file, which is for one photo that is named itself: name a folder")
-    planned = [Job(path, os.path.join(out, name) if out else _marked(path, mark)) for path, name in photos]
-    if not out:                                     # "*.jpg" of a shell names earlier results, too
-        made = {os.path.realpath(_marked(path, m)) for path, _ in photos for m in MARKS}
-        planned = [job for job in planned if os.path.realpath(job.source) not in made]
-    return _distinct(planned)
+    made = {os.path.realpath(_marked(path, m)) for path, _ in photos for m in MARKS}
+    photos = [(path, name) for path, name in photos if os.path.realpath(path) not in made]      # by a shell's "*.jpg"
+    return _distinct([Job(path, _target(path, name, out, mark)) for path, name in photos])
 
 
 def _writable(out):
@@ -67,8 +65,11 @@ def _is_folder(out):
 
 def _found(text, out, several):
     """[(path, its name under -o)] for one argument; of several folders each keeps its own name."""
+    result = os.path.realpath(out) if out else None
     if os.path.isdir(text):
-        found = _below(text, out)
+        if several and os.path.realpath(text) == result:        # a shell's "album/*" names the results, too
+            return []
+        found = _below(text, result)
         if not found:
             raise ValueError(f"there is no photo in {text}: expected files that end in {ENDINGS}, in it or below it")
         start = os.path.dirname(os.path.abspath(text)) if several else text
@@ -79,20 +80,32 @@ def _found(text, out, several):
         raise ValueError(f"there is no {text}: name a photo, a folder, or a pattern such as 'scans/*.jpg'")
     fixed = os.path.dirname(text[:re.search(r"[*?[]", text).start()])
     found = sorted(p for p in glob.glob(text, recursive=True) if os.path.isfile(p) and kind_of(p)
-                   and not MADE.search(p))
+                   and not MADE.search(p) and (_in(fixed, result) or not _in(p, result)))
     if not found:
         raise ValueError(f"no photo matches {text}: expected files that end in {ENDINGS}")
     return [(path, os.path.relpath(path, fixed or os.curdir)) for path in found]
 
 
-def _below(folder, out):
+def _below(folder, result):
     """The photos in a folder and all below it, without hidden ones and what earlier runs have written."""
-    found, result = [], os.path.realpath(out) if out else None
+    found = []
     for here, below, names in os.walk(folder):
         below[:] = sorted(d for d in below if d[0] != "." and os.path.realpath(os.path.join(here, d)) != result)
         found += [os.path.join(here, name) for name in sorted(names)
                   if kind_of(name) and name[0] != "." and not MADE.search(name)]
     return found
+
+
+def _in(path, folder):
+    """Is it that folder (a real path, or None), or below it?"""
+    return folder is not None and os.path.join(os.path.realpath(path), "").startswith(os.path.join(folder, ""))
+
+
+def _target(path, name, out, mark):
+    """Where a photo goes: beside itself, or under its own name into `out`, where only comparisons have a mark."""
+    if not out:
+        return _marked(path, mark)
+    return os.path.join(out, name if mark == MARKS[0] else _marked(name, mark))
 
 
 def _marked(path, mark):

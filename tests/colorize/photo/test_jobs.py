@@ -49,6 +49,17 @@ def test_the_results_folder_may_be_inside(tree):
     (tree / "photos/out/sub").mkdir(parents=True)
     (tree / "photos/out/sub/a.jpg").write_bytes(b"x")
     assert len(jobs(["photos"], "photos/out")) == 4
+    assert len(jobs(["photos/a.jpg", "photos/b.TIF", "photos/out", "photos/sub"], "photos/out")) == 4
+    for pattern in ("photos/**", "**/*.*"):
+        assert [source for source, _ in pairs([pattern], "photos/out")] == [
+            "photos/a.jpg", "photos/b.TIF", "photos/sub/a.jpg", "photos/sub/deep/c.png"]
+    assert pairs(["photos/sub/deep/*"], "photos/sub") == [("photos/sub/deep/c.png", "photos/sub/c.png")]
+
+
+def test_comparisons_have_names_of_their_own(tree):
+    assert pairs(["photos/sub"], "out", mark="compare") == [("photos/sub/a.jpg", "out/a.compare.jpg"),
+                                                            ("photos/sub/deep/c.png", "out/deep/c.compare.png")]
+    assert pairs(["photos/a.jpg"], "x.jpg", mark="compare") == [("photos/a.jpg", "x.jpg")]
 
 
 def test_the_results_folder_may_not_be_the_photos_own(tree):
@@ -74,6 +85,7 @@ def test_results_that_the_shell_names_are_no_photos(tree):
     assert "photos/a.color.jpg" in everything
     assert pairs(everything) == [("photos/.hidden.jpg", "photos/.hidden.color.jpg"),
                                  ("photos/a.jpg", "photos/a.color.jpg")]
+    assert pairs(["photos/a.jpg", "photos/a.color.jpg"], "out") == [("photos/a.jpg", "out/a.jpg")]
     assert pairs(["photos/a.color.jpg"]) == [("photos/a.color.jpg", "photos/a.color.color.jpg")]    # who insists
 
 
