@@ -156,7 +156,8 @@ def summary(done, planned, to_do, seconds, args, show):
 
 
 def there(job):
-    return job.target != STREAM and os.path.lexists(job.target)
+    """Is it done, as far as one can tell?"""
+    return job.target != STREAM and os.path.lexists(job.target) and not os.path.isdir(job.target)
 
 
 def name_of(job):

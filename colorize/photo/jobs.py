@@ -87,9 +87,12 @@ def _found(text, out, several):
 
 
 def _below(folder, result):
-    """The photos in a folder and all below it, without hidden ones and what earlier runs have written."""
+    """The photos in a folder and all below it, without hidden ones and what earlier runs have written.
+
+    A folder that may not be looked into is among them, so that it fails as a photo that may not be read does.
+    """
     found = []
-    for here, below, names in os.walk(folder):
+    for here, below, names in os.walk(folder, onerror=lambda e: found.append(e.filename)):
         below[:] = sorted(d for d in below if d[0] != "." and os.path.realpath(os.path.join(here, d)) != result)
         found += [os.path.join(here, name) for name in sorted(names)
                   if kind_of(name) and name[0] != "." and not MADE.search(name)]

@@ -38,8 +38,11 @@ def read(source, limit=LIMIT):
     try:
         if given:
             return _photo(io.BytesIO(source), limit)
+        if os.path.isdir(source):
+            os.listdir(source)              # says why it could not be looked into
+            raise Unreadable("it is a folder")
         if not stat.S_ISREG(os.stat(source).st_mode):       # opening a pipe would wait for ever
-            raise Unreadable("it is a folder" if os.path.isdir(source) else "it is not a file")
+            raise Unreadable("it is not a file")
         with open(source, "rb") as file:
             return _photo(file, limit)
     except (Unreadable, OSError, MemoryError) as e:

@@ -145,6 +145,22 @@ def test_a_bad_file_among_good_ones(folder, capsys):
     assert "3 photos coloured in" in out and "; 2 failed" in out and len(made("out")) == 3
 
 
+def test_a_folder_that_may_not_be_looked_into(folder, monkeypatch, capsys):
+    (folder / "out/below").mkdir(parents=True)
+
+    def refusing(look):
+        def looked(path="."):
+            if os.fspath(path).endswith("photos/below"):
+                raise PermissionError(13, "Permission denied", path)
+            return look(path)
+        return looked
+    for name in "scandir", "listdir":       # for root, chmod forbids nothing
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
+    assert colorize("photos", "-o", "out") == 1
+    assert "colorize: photos/below: Permission denied\n" in capsys.readouterr().err
+    assert made("out") == ["deep.png", "grey.jpg"]
+
+
 def test_taste(folder):
     def seen(*flags):
         assert colorize("photos/deep.png", "-o", "x.png", "--force", *flags) == 0
