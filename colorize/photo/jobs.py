@@ -94,8 +94,8 @@ def _below(folder, result):
     found = []
     for here, below, names in os.walk(folder, onerror=lambda e: found.append(e.filename)):
         below[:] = sorted(d for d in below if d[0] != "." and os.path.realpath(os.path.join(here, d)) != result)
-        found += [os.path.join(here, name) for name in sorted(names)
-                  if kind_of(name) and name[0] != "." and not MADE.search(name)]
+        found.extend(os.path.join(here, name) for name in sorted(names)
+                     if kind_of(name) and name[0] != "." and not MADE.search(name))
     return found
 
 

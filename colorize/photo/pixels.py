@@ -64,6 +64,8 @@ def _reader(image, found):
         return _of_palette(image)
     if mode == "1":
         return _as("L"), 1, False, np.uint8
+    if mode == "La":                        # multiplied by alpha
+        return _as("LA"), 1, True, np.uint8
     if mode in ("L", "LA", "RGB", "RGBA"):
         return _as(mode), len(mode.rstrip("A")), mode[-1] == "A", np.uint8
     if mode in ("CMYK", "LAB"):

@@ -88,11 +88,13 @@ def test_white_is_zero():
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
-def test_colours_multiplied_by_alpha_are_divided(dtype):
+@pytest.mark.parametrize("channels, kind", [(1, "minisblack"), (3, "rgb")])
+def test_colours_multiplied_by_alpha_are_divided(dtype, channels, kind):
     top = np.iinfo(dtype).max
-    straight, alpha = picture(20, 30, 3, dtype), np.linspace(0, top, 600).round().astype(dtype).reshape(20, 30)
+    straight, alpha = picture(20, 30, channels, dtype), np.linspace(0, top, 600).round().astype(dtype).reshape(20, 30)
     multiplied = (straight * (alpha[..., None] / top)).round().astype(dtype)
-    photo = read(tiff(np.dstack([multiplied, alpha]), photometric="rgb", extrasamples=["assocalpha"]))
+    photo = read(tiff(np.dstack([multiplied, alpha]), photometric=kind, planarconfig="contig",
+                      extrasamples=["assocalpha"]))
     assert np.array_equal(photo.alpha, alpha) and photo.pixels.dtype == dtype
     seen = alpha > top // 2
     assert abs(photo.pixels[seen].astype(int) - straight[seen]).max() <= 2
