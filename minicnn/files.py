@@ -196,7 +196,9 @@ def writing(path):
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as e:
         if os.path.exists(temporary):
             os.remove(temporary)
+        if getattr(e, "filename", None) == temporary:           # a name that tells nobody anything
+            e.filename = path
         raise

@@ -234,8 +234,9 @@ def test_a_folder_that_cannot_be_written_leaves_the_old_file(path, tmp_path, mon
 
     with monkeypatch.context() as m:
         m.setattr("builtins.open", refuse)
-        with pytest.raises(PermissionError):
+        with pytest.raises(PermissionError) as e:
             mc.save(path, Model())
+    assert e.value.filename == os.path.realpath(path)
     assert path.read_bytes() == before and os.listdir(tmp_path) == [path.name]
 
 
