@@ -170,8 +170,8 @@ def plural(n, noun):
 
 def command():
     """The console script `colorize`."""
-    for stream in sys.stdout, sys.stderr:   # names of files may hold bytes that are no text
-        stream.reconfigure(errors="backslashreplace")
+    if sys.stdout is not None:              # names of files may hold bytes that are no text
+        sys.stdout.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))             # as Ctrl-C: what is begun is ended
     sys.exit(program.status(main, NAME))
 

@@ -351,6 +351,12 @@ def test_a_few_photos_load_no_compiler(folder, weights):
     assert out.splitlines()[-1] == "0 False" and len(made("out")) == 3
 
 
+def test_standard_output_is_closed(folder, weights):
+    command = f"exec {sys.executable} -m colorize photos -o out --weights {weights} >&-"
+    done = subprocess.run(["sh", "-c", command], env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE)
+    assert done.returncode == 0 and b"Traceback" not in done.stderr and len(made("out")) == 3
+
+
 def test_names_that_are_no_text(folder, weights):
     os.rename("photos/grey.jpg", b"photos/gr\xe4.jpg")
     done = subprocess.run([sys.executable, "-m", "colorize", "photos", "--weights", str(weights)], check=True,
