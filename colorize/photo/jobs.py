@@ -116,21 +116,29 @@ def _marked(path, mark):
     return f"{stem}.{mark}{suffix}"
 
 
+def _file(path):
+    """What a path leads to: other names of the same file, such as photos/A.JPG on some disks, give the same."""
+    try:
+        found = os.stat(path)
+        return found.st_dev, found.st_ino
+    except OSError:
+        return os.path.realpath(path)
+
+
 def _apart(source, target):
     """The target, which must not be the source."""
-    if target != STREAM and os.path.realpath(source) == os.path.realpath(target):
+    if target != STREAM and _file(source) == _file(target):
         raise ValueError(f"{target} is the photo itself, which is never overwritten: choose another -o")
     return target
 
 
 def _distinct(planned):
     """The jobs, of which no two may write the same file, and none what another one reads."""
-    sources, targets = {os.path.realpath(job.source) for job in planned}, {}
+    sources, targets = {_file(job.source) for job in planned}, {}
     for job in planned:
-        target = os.path.realpath(_apart(job.source, job.target))
-        if target in sources:
+        if _file(_apart(job.source, job.target)) in sources:
             raise ValueError(f"{job.target} is one of the photos, which are never overwritten: choose another -o")
-        first = targets.setdefault(target, job)
+        first = targets.setdefault(os.path.realpath(job.target), job)
         if first is not job:
             raise ValueError(f"{first.source} and {job.source} would both become {job.target}: give the folder that "
                              "both are in, or run them one after the other")

@@ -71,6 +71,17 @@ def test_the_results_folder_may_not_be_the_photos_own(tree):
         jobs(["photos/a.jpg"], "photos/sub/../a.jpg")
 
 
+def test_a_photo_by_another_name_is_not_overwritten(tree):
+    """Another name by a hard link here; on some disks A.jpg is another name of a.jpg."""
+    os.link("photos/a.jpg", "photos/sub/A.jpg")
+    with pytest.raises(ValueError, match="photos/sub/A.jpg is the photo itself"):
+        jobs(["photos/a.jpg"], "photos/sub/A.jpg")
+    os.mkdir("out")
+    os.link("photos/sub/a.jpg", "out/b.TIF")
+    with pytest.raises(ValueError, match="out/b.TIF is one of the photos"):
+        jobs(["photos/b.TIF", "photos/sub/a.jpg"], "out")
+
+
 def test_patterns(tree):
     assert pairs(["photos/*.jpg"]) == [("photos/a.jpg", "photos/a.color.jpg")]
     assert pairs(["photos/**/[ac].*g"], "out") == [("photos/a.jpg", "out/a.jpg"),
