@@ -88,7 +88,7 @@ def coloured(args, planned, to_do):
         parameters = sum(p.size for p in mc.params(model.parts()))
         threads = cores()
         painter = Painter(model, args.saturation, args.hint, threads if len(to_do) == 1 else 1)
-        work = run(to_do, painter, threads, args.compare, args.mean)
+        work = run(to_do, painter, threads, args.compare, args.mean, args.force)
         if not args.mean:
             print(f"{plural(len(to_do), 'photo')} with {model.name} ({parameters:,} parameters) on {current()}, "
                   f"{plural(threads, 'thread')}", file=show, flush=True)

@@ -26,11 +26,12 @@ MOST = 1 << 30                              # bytes that are taken from standard
 class run:
     """Iterates over the Done of every job as it ends. Leaving it early (Ctrl-C) lets photos that are begun be ended.
 
-    painter: a Painter; compare: write before and after side by side; mean: write nothing, only tell the mean colour.
+    painter: a Painter; compare: write before and after side by side; mean: write nothing, only tell the mean colour;
+    force: overwrite what is there.
     """
 
-    def __init__(self, jobs, painter, threads, compare=False, mean=False):
-        self.jobs, self.painter, self.compare, self.mean = jobs, painter, compare, mean
+    def __init__(self, jobs, painter, threads, compare=False, mean=False, force=False):
+        self.jobs, self.painter, self.compare, self.mean, self.force = jobs, painter, compare, mean, force
         self.threads = max(1, min(threads, len(jobs)))
         self.large, self.stopped = threading.Lock(), threading.Event()
 
@@ -69,7 +70,7 @@ class run:
         if self.mean:
             return Done(job, None, notes, self.painter.guess(photo.pixels).mean((0, 1)))
         photo = self.painter(photo, self.compare)       # the grey one's memory is free again
-        put(photo, job)
+        put(photo, job, self.force)
         return Done(job, None, notes, None)
 
 
@@ -93,11 +94,13 @@ def standard_input():
     return data
 
 
-def put(photo, job):
-    """Write the photo where the job wants it."""
+def put(photo, job, force):
+    """Write the photo where the job wants it, over what is there only by force."""
     if job.target == STREAM:
         sys.stdout.buffer.write(encode(photo))
         sys.stdout.buffer.flush()
         return
+    if os.path.lexists(job.target) and not force:       # another run's, or a.jpg's where A.jpg is the same name
+        raise ValueError(f"{job.target} is there by now: --force overwrites it")
     os.makedirs(os.path.dirname(job.target) or os.curdir, exist_ok=True)
     write(photo, job.target)

@@ -41,6 +41,13 @@ def test_all_are_done_and_a_bad_one_stops_no_other(folder):
     assert np.asarray(Image.open(str(folder / "out/3.png")))[5, 5].tolist() == [200, 0, 0]
 
 
+def test_what_has_come_there_meanwhile_stays(folder):
+    same = [Job(job.source, str(folder / "out/same.png")) for job in planned(folder)]
+    errors = [one.error for one in run(same, red, 1)]
+    assert errors.count(None) == 1 and sum("same.png is there by now: --force" in str(e) for e in errors) == 5
+    assert [one.error for one in run(same, red, 1, force=True)] == [None] * 6
+
+
 def test_a_painter_that_fails(folder):
     def paint(photo, compare):
         raise MemoryError if photo.pixels[0, 0, 0] == 40 else RuntimeError("two\nlines")
