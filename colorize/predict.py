@@ -87,7 +87,7 @@ def coloured(args, planned, to_do):
         model = asked_for(args)
         parameters = sum(p.size for p in mc.params(model.parts()))
         threads = cores()
-        painter = Painter(model, args.saturation, args.hint, threads if len(to_do) == 1 else 1)
+        painter = Painter(model, args.saturation, args.hint)
         work = run(to_do, painter, threads, args.compare, args.mean, args.force)
         if not args.mean:
             print(f"{plural(len(to_do), 'photo')} with {model.name} ({parameters:,} parameters) on {current()}, "

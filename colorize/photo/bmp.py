@@ -24,11 +24,11 @@ def look(file, size, limit):
         file.seek(0)
         return BmpImageFile(file)
     image = opened()
-    checked(*image.size, limit)
+    count = checked(*image.size, limit)
     if image.info.get("compression") in RLE and image.size[0] > WIDEST:
         raise Unreadable(f"its rows of {image.size[0]} pixels are too long for this kind of BMP")
     dpi = image.info.get("dpi", (0, 0))
-    return Found(opened, {"dpi": dpi} if min(dpi) > 0 else {})
+    return Found(opened, count, {"dpi": dpi} if min(dpi) > 0 else {})
 
 
 def write(file, strips, height, width, info):

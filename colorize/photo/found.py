@@ -3,7 +3,7 @@ import numpy as np
 
 from ..data.photos import Unreadable
 
-__all__ = ["METADATA", "Deep", "Found", "TooLarge", "checked", "with_mode"]
+__all__ = ["METADATA", "Deep", "Found", "checked", "with_mode"]
 
 METADATA = 32 << 20         # bytes that all texts, profiles and tags of one photo may have
 
@@ -11,13 +11,15 @@ METADATA = 32 << 20         # bytes that all texts, profiles and tags of one pho
 class Found:
     """opened: a function that gives Pillow's image, with no pixel decoded; info: see Photo.
 
+    pixels: of how many it takes the memory; a format that needs more for each counts them several times.
+
     turned: the EXIF orientation that is still to be applied. key: the value, or the three, that are transparent.
     deep: how Deep pixels are got. inverted: 0 is white, which Pillow left so. top: what white is among 16 bits.
     """
 
-    def __init__(self, opened, info, turned=1, key=None, deep=None, inverted=False, top=65535, notes=()):
-        self.opened, self.info, self.turned, self.key, self.deep = opened, info, turned, key, deep
-        self.inverted, self.top, self.notes = inverted, top, notes
+    def __init__(self, opened, pixels, info, turned=1, key=None, deep=None, inverted=False, top=65535, notes=()):
+        self.opened, self.pixels, self.info, self.turned, self.key = opened, pixels, info, turned, key
+        self.deep, self.inverted, self.top, self.notes = deep, inverted, top, notes
 
 
 class Deep:
@@ -41,10 +43,6 @@ class Deep:
                 (lambda: asked(low), lambda x: x.astype(np.uint16), 0)]
 
 
-class TooLarge(Unreadable):
-    """More pixels than were allowed."""
-
-
 def with_mode(tile, raw):
     """What Pillow is to decode, (codec, extents, offset, arguments), with that raw mode."""
     codec, extents, offset, arguments = tile
@@ -53,8 +51,9 @@ def with_mode(tile, raw):
 
 
 def checked(width, height, limit):
-    """Refuse what declares more than `limit` pixels, before anything is made for them."""
+    """The number of pixels. What declares more than `limit` is refused, before anything is made for them."""
     if width < 1 or height < 1:
         raise Unreadable(f"it declares {width} x {height} pixels")
     if width * height > limit:
-        raise TooLarge(f"its {width} x {height} pixels are too many: at most {limit / 1e6:g} million are read")
+        raise Unreadable(f"its {width} x {height} pixels are too many: at most {limit / 1e6:g} million are read")
+    return width * height

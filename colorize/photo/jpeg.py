@@ -37,12 +37,12 @@ def look(file, size, limit):
     def opened():
         return JpegImageFile(Parts(file, needed))
     image = opened()
-    checked(*image.size, limit)
+    count = checked(*image.size, limit)
     if image.quantization:
         first = image.layer[0][3] if image.layer and image.layer[0][3] in image.quantization else 0
         tables = [image.quantization[first]] if first in image.quantization else []
         info["tables"] = tables + [table for key, table in sorted(image.quantization.items()) if key != first][:1]
-    return Found(opened, info, turned)
+    return Found(opened, count, info, turned)
 
 
 def _segments(file, size):

@@ -9,7 +9,7 @@ from .coloring import lightness, painted
 from .hints import spread
 from .photo import Photo
 
-__all__ = ["SATURATION", "SHORT_SIDE", "Painter", "side_by_side"]
+__all__ = ["SATURATION", "SHORT_SIDE", "Painter"]
 
 SATURATION = 1.2                            # by eye: models guess too little colour rather than too much
 SHORT_SIDE = 256                            # pixels at which models look that take any size
@@ -18,18 +18,18 @@ SHORT_SIDE = 256                            # pixels at which models look that t
 class Painter:
     """Painter(model)(photo) is the photo in colour. Several threads may call it.
 
-    saturation: times how much colour than the model says; hints: see hints.py; threads: for each photo.
+    saturation: times how much colour than the model says; hints: see hints.py.
     """
 
-    def __init__(self, model, saturation=SATURATION, hints=(), threads=1):
-        self.model, self.saturation, self.hints, self.threads = model.fused(), saturation, tuple(hints), threads
+    def __init__(self, model, saturation=SATURATION, hints=()):
+        self.model, self.saturation, self.hints = model.fused(), saturation, tuple(hints)
         if self.model.fit == "short" and not self.model.fixed:
             self.model.size = SHORT_SIDE
         self.lock = threading.Lock()        # a fused network works for one thread at a time
 
-    def guess(self, pixels):
+    def guess(self, pixels, threads=1):
         """The colours of a photo's pixels as the model sees them, hints included: ab (h, w, 2) in Lab units."""
-        L = lightness(pixels, self.model.working_size(*pixels.shape[:2]), self.threads)
+        L = lightness(pixels, self.model.working_size(*pixels.shape[:2]), threads)
         with self.lock:
             ab = to("cpu", self.model.small(to(current(), L[None])))[0]
         if not np.isfinite(ab).all():
@@ -37,16 +37,15 @@ class Painter:
         ab = ab * np.float32(self.saturation)
         return spread(ab, L, self.hints, pixels.shape[:2]) if self.hints else ab
 
-    def __call__(self, photo, compare=False):
+    def __call__(self, photo, compare=False, threads=1):
         """The photo in colour; its own pixels may be overwritten. compare: before and after, side by side."""
-        pixels, ab = photo.pixels, self.guess(photo.pixels)
-        own = pixels if pixels.shape[2] == 3 and pixels.flags.writeable and not compare else None
-        after = photo.with_pixels(painted(pixels, ab, self.threads, out=own))
-        return side_by_side(photo, after) if compare else after
-
-
-def side_by_side(before, after):
-    """One Photo of two, which are of the same size."""
-    first = np.broadcast_to(before.pixels, after.pixels.shape)
-    alpha = None if after.alpha is None else np.concatenate([before.alpha, after.alpha], 1)
-    return Photo(np.concatenate([first, after.pixels], 1), alpha, after.kind, after.info, after.notes)
+        pixels, ab = photo.pixels, self.guess(photo.pixels, threads)
+        height, width, channels = pixels.shape
+        if not compare:
+            own = pixels if channels == 3 and pixels.flags.writeable else None
+            return photo.with_pixels(painted(pixels, ab, threads, own))
+        both = np.empty((height, 2 * width, 3), pixels.dtype)
+        both[:, :width] = pixels
+        painted(pixels, ab, threads, both[:, width:])
+        alpha = None if photo.alpha is None else np.tile(photo.alpha, 2)
+        return Photo(both, alpha, photo.kind, photo.info, photo.notes)

@@ -34,7 +34,7 @@ LEVEL = 4
 def look(file, size, limit):
     kept, needed, head, key, frames = _chunks(file, size)
     width, height, bits, kind = struct.unpack(">IIBB", head[:10])
-    checked(width, height, limit)
+    count = checked(width, height, limit)
     info, turned = _info(kept)
 
     def opened():
@@ -47,7 +47,7 @@ def look(file, size, limit):
         bytewise, _ = Deep.high_and_low(opened, "RGBA", "")
         deep = Deep(1, True, [(bytewise[0], lambda x: x[..., ::2].astype(np.uint16) << 8 | x[..., 1::2], 0)])
     notes = [f"the still picture of an animation of {frames} frames was taken"] if frames > 1 else []
-    return Found(opened, info, turned, _key(key, bits, kind), deep, notes=notes)
+    return Found(opened, count, info, turned, _key(key, bits, kind), deep, notes=notes)
 
 
 def _chunks(file, size):

@@ -11,7 +11,6 @@ import warnings
 
 from ..data.photos import Unreadable
 from . import bmp, jpeg, pixels, png, tiff, webp
-from .found import TooLarge
 from .parts import size_of
 from .photo import Photo
 
@@ -28,35 +27,38 @@ OTHERS = ((b"GIF8", "a GIF"), (b"%PDF", "a PDF"), (b"8BPS", "a Photoshop file"),
           (b"<svg", "an SVG"), (b"gimp xcf", "a file of GIMP's"), (b"IIU\0", "a raw file of a camera"))
 
 
-def read(source, limit=LIMIT):
+def read(source, limit=LIMIT, announce=None):
     """The Photo of a path, or of the bytes of a file, with at most `limit` pixels.
 
-    Unreadable: one sentence, which begins with the path where there is one; TooLarge, which is one, for the limit.
+    announce: a function that is told how many pixels there are before they are made (see Found.pixels). It may wait;
+    where it answers False, nothing is read, and there is None.
+    Unreadable: one sentence, which begins with the path where there is one.
     """
     _quiet()
     given = isinstance(source, (bytes, bytearray, memoryview))
     try:
         if given:
-            return _photo(io.BytesIO(source), limit)
+            return _photo(io.BytesIO(source), limit, announce)
         if os.path.isdir(source):
             os.listdir(source)              # says why it could not be looked into
             raise Unreadable("it is a folder")
         if not stat.S_ISREG(os.stat(source).st_mode):       # opening a pipe would wait for ever
             raise Unreadable("it is not a file")
         with open(source, "rb") as file:
-            return _photo(file, limit)
+            return _photo(file, limit, announce)
     except (Unreadable, OSError, MemoryError) as e:
         text = getattr(e, "strerror", None) or str(e) or "it needs more memory than there is"
-        error = TooLarge if isinstance(e, TooLarge) else Unreadable
-        raise error(text if given else f"{os.fspath(source)}: {text}") from None
+        raise Unreadable(text if given else f"{os.fspath(source)}: {text}") from None
 
 
-def _photo(file, limit):
+def _photo(file, limit, announce):
     size = size_of(file)
     kind = _kind(file.read(16), size)
     file.seek(0)
     try:
         found = OURS[kind].look(file, size, limit)
+        if announce and not announce(found.pixels):
+            return None
         return Photo(*pixels.arrays(found), kind, found.info, found.notes)
     except (Unreadable, MemoryError):
         raise

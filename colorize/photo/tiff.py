@@ -42,7 +42,7 @@ def look(file, size, limit):
         (ORIENTATION, 1))}
     if RAW in tags or (first[SUBFILE] & 1 and BELOW in tags) or fetch(8, 2) == b"CR":
         raise Unreadable("it is the raw file of a camera: develop it into a TIFF or JPEG first")
-    checked(first[WIDTH], first[HEIGHT], limit)
+    count = checked(first[WIDTH], first[HEIGHT], limit)
     if first[TILE_WIDTH] * first[TILE_HEIGHT] > max(limit, 1 << 16):
         raise Unreadable(f"it declares tiles of {first[TILE_WIDTH]} x {first[TILE_HEIGHT]} pixels")
 
@@ -65,7 +65,7 @@ def look(file, size, limit):
         inverted = first[PHOTOMETRIC] == 0 and image.mode.startswith("I;16")
     pages = 1 + _pages(fetch, order, big, following)
     notes = [f"the first of {pages} pages was taken"] if pages > 1 else []
-    return Found(opened, _info(tags, order), turned if 1 <= turned <= 8 else 1, None, deep, inverted,
+    return Found(opened, count, _info(tags, order), turned if 1 <= turned <= 8 else 1, None, deep, inverted,
                  (1 << bits[0]) - 1 if bits[0] == 12 else 65535, notes)
 
 

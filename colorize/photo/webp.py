@@ -12,7 +12,8 @@ __all__ = ["LARGEST", "QUALITY", "look", "write"]
 
 QUALITY = 92
 SIDE = 16383                        # the longest side of a WebP
-LARGEST = 30_000_000                # pixels: Pillow takes up to 30 bytes for each
+LARGEST = 30_000_000                # pixels: Pillow takes up to 30 bytes for each,
+TIMES = 3                           # so many times as many as for those of other formats
 CHUNKS = 1 << 16
 FILE = 256 << 20                    # bytes
 
@@ -20,8 +21,8 @@ FILE = 256 << 20                    # bytes
 def look(file, size, limit):
     found, needed, frames = _chunks(file, size)
     width, height = _size(found)
-    checked(width, height, limit)
-    if width * height > LARGEST:
+    count = checked(width, height, limit)
+    if count > LARGEST:
         raise Unreadable(f"its {width} x {height} pixels are too many for a WebP, which takes more memory than other "
                          f"formats: at most {LARGEST / 1e6:g} million are read")
     if size > FILE:
@@ -32,7 +33,7 @@ def look(file, size, limit):
         info["xmp"] = exif.upright_xmp(info["xmp"], turned)
     notes = [f"the first of {frames} frames was taken"] if frames > 1 else []
     info = {key: value for key, value in info.items() if value}
-    return Found(lambda: WebPImageFile(Parts(file, needed)), info, turned, notes=notes)
+    return Found(lambda: WebPImageFile(Parts(file, needed)), TIMES * count, info, turned, notes=notes)
 
 
 def _chunks(file, size):

@@ -1,4 +1,8 @@
-"""Many photos on all cores: each one is read, painted and written by one thread, and a bad one stops no other."""
+"""Many photos on all cores: each is read, painted and written by one thread, and a bad one stops no other.
+
+Pixels in memory have a budget. A photo waits until its own fit, and may use its share of the threads.
+"""
+import math
 import os
 import sys
 import threading
@@ -9,9 +13,8 @@ from minicnn.device import current, stay_on
 
 from .. import program
 from .coloring import colourful
-from .found import TooLarge
 from .jobs import STREAM
-from .reading import LIMIT, read
+from .reading import read
 from .writing import encode, write
 
 __all__ = ["Done", "run"]
@@ -19,7 +22,7 @@ __all__ = ["Done", "run"]
 Done = namedtuple("Done", "job error notes mean")
 Done.__doc__ = "What became of a Job: error, a sentence or None; notes, sentences; mean, the predicted mean (a, b)."
 
-LARGE = 25_000_000                          # pixels; of larger photos one at a time is in memory
+BUDGET = 100_000_000                        # pixels that are in memory at once; a larger photo is there alone
 MOST = 1 << 30                              # bytes that are taken from standard input
 
 
@@ -32,8 +35,7 @@ class run:
 
     def __init__(self, jobs, painter, threads, compare=False, mean=False, force=False):
         self.jobs, self.painter, self.compare, self.mean, self.force = jobs, painter, compare, mean, force
-        self.threads = max(1, min(threads, len(jobs)))
-        self.large, self.stopped = threading.Lock(), threading.Event()
+        self.threads, self.budget, self.stopped = threads, Budget(BUDGET), threading.Event()
 
     def __len__(self):
         return len(self.jobs)
@@ -50,28 +52,54 @@ class run:
                 self.stopped.set()
 
     def one(self, job):
-        if self.stopped.is_set():
-            return None
+        """Done of a job, or None where it was not begun."""
+        taken = []
         try:
-            source = standard_input() if job.source == STREAM else job.source
-            try:
-                return self.done(job, source, LARGE)
-            except TooLarge:
-                with self.large:
-                    return self.done(job, source, LIMIT)
+            return None if self.stopped.is_set() else self.done(job, taken)
         except Exception as e:              # whatever it is: the other photos go on
             if os.environ.get("COLORIZE_TRACEBACK"):
                 raise
             return Done(job, sentence(e, job), (), None)
+        finally:
+            self.budget.give(sum(taken))
 
-    def done(self, job, source, limit):
-        photo = read(source, limit)
+    def done(self, job, taken):
+        """The same; how many pixels it takes of the budget is added to `taken`."""
+        def announced(pixels):
+            taken.append(self.budget.take(pixels * (2 if self.compare else 1)))
+            return not self.stopped.is_set()
+        photo = read(standard_input() if job.source == STREAM else job.source, announce=announced)
+        if photo is None:
+            return None
+        threads = self.threads if len(self.jobs) == 1 else math.ceil(self.threads * taken[0] / self.budget.most)
         notes = [*photo.notes, IN_COLOUR] if colourful(photo.pixels) else photo.notes
         if self.mean:
-            return Done(job, None, notes, self.painter.guess(photo.pixels).mean((0, 1)))
-        photo = self.painter(photo, self.compare)       # the grey one's memory is free again
+            return Done(job, None, notes, self.painter.guess(photo.pixels, threads).mean((0, 1)))
+        photo = self.painter(photo, self.compare, threads)      # the grey one's memory is free again
         put(photo, job, self.force)
         return Done(job, None, notes, None)
+
+
+class Budget:
+    """So many pixels may be in memory at once; who takes some waits until they fit, one after the other."""
+
+    def __init__(self, most):
+        self.most = self.left = most
+        self.turn, self.freed = threading.Lock(), threading.Condition()
+
+    def take(self, pixels):
+        """How many were taken: what is larger than the budget takes all of it."""
+        pixels = min(pixels, self.most)
+        with self.turn, self.freed:         # its turn keeps small ones from passing a large one for ever
+            self.freed.wait_for(lambda: pixels <= self.left)
+            self.left -= pixels
+        return pixels
+
+    def give(self, pixels):
+        """They are free again."""
+        with self.freed:
+            self.left += pixels
+            self.freed.notify_all()
 
 
 IN_COLOUR = "in colour already, and coloured anew"

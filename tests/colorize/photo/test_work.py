@@ -1,4 +1,4 @@
-"""Many photos on threads: all are done, a bad one stops no other, large ones go one by one, and stopping is clean."""
+"""Many photos on threads: all are done, a bad one stops no other, pixels have a budget, and stopping is clean."""
 import io
 import sys
 import threading
@@ -25,7 +25,7 @@ def planned(folder, *more):
     return [Job(str(folder / name), str(folder / "out" / name)) for name in names]
 
 
-def red(photo, compare=False):
+def red(photo, compare=False, threads=1):
     """A painter."""
     return photo.with_pixels(np.full((*photo.pixels.shape[:2], 3), [200, 0, 0], photo.pixels.dtype))
 
@@ -49,42 +49,69 @@ def test_what_has_come_there_meanwhile_stays(folder):
 
 
 def test_a_painter_that_fails(folder):
-    def paint(photo, compare):
+    def paint(photo, compare, threads):
         raise MemoryError if photo.pixels[0, 0, 0] == 40 else RuntimeError("two\nlines")
     said = [one.error for one in run(planned(folder), paint, 2)]
     assert sorted(said) == ["there is not enough memory for it"] + ["two lines"] * 5
     assert not (folder / "out").exists()
 
 
-def test_several_at_a_time_but_large_ones_alone(folder, monkeypatch):
-    monkeypatch.setattr(work, "LARGE", 200)
-    for i in (0, 2, 4):
-        Image.new("L", (30, 20), 7).save(str(folder / f"{i}.png"))
-    inside, most, both = [0, 0], [0, 0], threading.Barrier(3)
+@pytest.mark.parametrize("compare", [False, True])
+def test_pixels_in_memory_have_a_budget(folder, monkeypatch, compare):
+    """Of 1000: 600 leave room for 200 more, and a comparison counts twice. Every photo ends, the largest too."""
+    monkeypatch.setattr(work, "BUDGET", 1000)
+    for i, side in ((0, 30), (2, 30), (4, 100)):
+        Image.new("L", (side, 20), 7).save(str(folder / f"{i}.png"))
+    lock, inside, together, shares = threading.Lock(), [], set(), {}
 
-    def paint(photo, compare):
-        kind = int(photo.pixels.size > 200)
-        inside[kind] += 1
-        most[kind] = max(most[kind], inside[kind])
-        if not kind:
-            both.wait(20)                   # passes only when all three small ones are here
-        time.sleep(0.05 * kind)
-        inside[kind] -= 1
+    def paint(photo, compare, threads):
+        n = photo.pixels.shape[0] * photo.pixels.shape[1]
+        with lock:
+            inside.append(n)
+            shares[n] = threads
+            together.add(tuple(sorted(inside)))
+        time.sleep(0.3)
+        with lock:
+            inside.remove(n)
         return red(photo)
-    assert [one.error for one in run(planned(folder), paint, 6)] == [None] * 6
-    assert most == [3, 1]
+    jobs = planned(folder)
+    assert [one.error for one in run([*jobs[1::2], *jobs[::2]], paint, 6, compare)] == [None] * 6
+    if compare:
+        assert max(len(x) for x in together) == 2 and (600,) in together and (2000,) in together
+        assert not any({600, 2000} & set(x) for x in together if len(x) > 1)
+        assert shares == {200: 3, 600: 6, 2000: 6}
+    else:
+        assert (200, 200, 200) in together and (2000,) in together
+        assert all(sum(x) <= 1000 or x == (2000,) for x in together)
+        assert shares == {200: 2, 600: 4, 2000: 6}
 
 
-def test_too_large_is_said_with_the_last_limit(folder, monkeypatch):
-    monkeypatch.setattr(work, "LARGE", 100)
-    monkeypatch.setattr(work, "LIMIT", 150)
-    assert all("20 x 10 pixels are too many" in one.error for one in run(planned(folder), red, 2))
+def test_a_photo_that_waits_for_room_is_not_begun_after_the_end(folder, monkeypatch):
+    monkeypatch.setattr(work, "BUDGET", 200)
+    begun = []
+
+    def paint(photo, compare, threads):
+        begun.append(photo)
+        time.sleep(0.2)
+        return red(photo)
+    for _ in run(planned(folder), paint, 6):
+        break
+    assert len(begun) <= 2                  # the second one may have begun before this was left
+
+
+def test_a_photo_alone_has_all_threads(folder):
+    given = []
+
+    def paint(photo, compare, threads):
+        given.append(threads)
+        return red(photo)
+    assert [one.error for one in run(planned(folder)[:1], paint, 7)] == [None] and given == [7]
 
 
 def test_leaving_early_ends_what_is_begun_and_begins_nothing(folder):
     begun, ended = [], []
 
-    def paint(photo, compare):
+    def paint(photo, compare, threads):
         begun.append(photo)
         time.sleep(0.1)
         ended.append(photo)
@@ -105,7 +132,7 @@ def test_notes(folder):
 
 
 class Guesser:
-    def guess(self, pixels):
+    def guess(self, pixels, threads):
         return np.array([[[1.0, 4.0]], [[3.0, 6.0]]])
 
 
