@@ -15,7 +15,8 @@ from colorize.color import rgb_to_lab
 from colorize.data.folder import Photos
 from colorize.metrics import Metrics
 from colorize.models.resize import resize
-from colorize.weights.opening import file_of, opened
+from colorize.weights.opening import opened
+from colorize.weights.own import file_of
 
 MEASURES = "psnr", "auc", "auc rebalanced", "colourfulness", "ciede2000"
 

@@ -27,7 +27,8 @@ from .photo.jobs import MARKS, STREAM, jobs
 from .photo.painter import SATURATION, Painter
 from .photo.threads import cores
 from .photo.work import run
-from .weights.opening import file_of, opened
+from .weights.opening import opened
+from .weights.own import file_of
 from .weights.shipped import SHIPPED, shipped
 
 __all__ = ["command", "main"]

@@ -10,6 +10,7 @@ import minicnn as mc
 
 from ..data.photos import find
 from ..weights import opening, tensorbundle
+from ..weights.own import file_of
 
 __all__ = ["Coloured", "Model", "opened"]
 
@@ -70,7 +71,7 @@ def _parts(what):
 
 
 def _opened(path, given, own):
-    file = opening.file_of(path)
+    file = file_of(path)
     label = own.pop("label", None) or " ".join([_short(path), *(f"{k}={v}" for k, v in own.items())])
     if not os.path.exists(path) and not tensorbundle.prefix_of(path):
         raise ValueError(f"there is no {path}: name a run, a file of weights, or a folder of coloured pictures")

@@ -1,21 +1,13 @@
 """A model with its weights, of any kind of file that there is: ours, or a published one that importers.py reads."""
-import os
-
 from minicnn.files import metadata
 
 from .. import models, program
 from . import importers
 from .own import options_of
 
-__all__ = ["file_of", "opened"]
+__all__ = ["opened"]
 
-RUN_WEIGHTS = "best.safetensors", "last.safetensors"                        # of a run, the first that is there
 USUAL = {"torch": "zhang", "keras": "colornet", "tensorflow": "jetson"}     # the colorizer of such a file
-
-
-def file_of(path):
-    """The file of weights of a run; what is no run stays as it is."""
-    return next((f for f in (os.path.join(path, name) for name in RUN_WEIGHTS) if os.path.isfile(f)), path)
 
 
 def opened(file, name=None, fallback=None, options=None):

@@ -11,7 +11,9 @@ from minicnn.walk import walk
 
 from .. import models
 
-__all__ = ["load_part", "model_of", "options_of", "save_model"]
+__all__ = ["file_of", "load_part", "model_of", "options_of", "save_model"]
+
+RUN_WEIGHTS = "best.safetensors", "last.safetensors"                        # of a run, the first that is there
 
 
 def save_model(path, model, opt=False, dtype=None, **notes):
@@ -28,11 +30,16 @@ def options_of(notes, path):
     return options
 
 
+def file_of(path):
+    """The file of weights of a run; what is no run stays as it is."""
+    return next((f for f in (os.path.join(path, name) for name in RUN_WEIGHTS) if os.path.isfile(f)), path)
+
+
 def model_of(path):
     """(model, notes): the model that a run (its best weights), or a file of `save_model`, holds; notes as texts."""
+    path = file_of(path)
     if os.path.isdir(path):
-        found = [os.path.join(path, name) for name in ("best.safetensors", "last.safetensors")]
-        path = next((file for file in found if os.path.isfile(file)), found[0])
+        raise FileNotFoundError(f"{path} has no weights: expected {' or '.join(RUN_WEIGHTS)} in it")
     notes = metadata(path)
     if "model" not in notes:
         raise ValueError(f"{path} does not say which model its weights belong to: name it with --model")

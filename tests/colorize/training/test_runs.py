@@ -83,5 +83,5 @@ def test_weights_know_their_model(tmp_path):
     mc.save(tmp_path / "bare.safetensors", model)
     with pytest.raises(ValueError, match="does not say which model"):
         model_of(tmp_path / "bare.safetensors")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="has no weights: expected best.safetensors or last.safetensors"):
         model_of(tmp_path)
