@@ -44,8 +44,8 @@ def flags():
                                                            " ending says the format; - is standard output")
     parser.add_argument("--force", action="store_true", help="do photos again that are done; overwrite the results")
     taste = parser.add_argument_group("taste")
-    taste.add_argument("--saturation", type=program.number(0), default=SATURATION, metavar="X",
-                       help=f"how strong the colours are: 0 is grey, 1 what was learned ({SATURATION})")
+    taste.add_argument("--saturation", type=program.number(0), metavar="X",
+                       help=f"how strong the colours are: 0 is grey, 1 what was learned ({SATURATION}; --mean: 1)")
     taste.add_argument("--temperature", type=program.number(above=0), metavar="T",
                        help="how careful: 1 mixes all colours that are possible, 0.3 is near the likeliest one, "
                             "which is bolder and blotchier")
@@ -88,7 +88,8 @@ def coloured(args, planned, to_do):
         model = asked_for(args)
         parameters = sum(p.size for p in mc.params(model.parts()))
         threads = cores()
-        painter = Painter(model, args.saturation, args.hint)
+        usual = 1 if args.mean else SATURATION
+        painter = Painter(model, usual if args.saturation is None else args.saturation, args.hint)
         work = run(to_do, painter, threads, args.compare, args.mean, args.force)
         if not args.mean:
             print(f"{plural(len(to_do), 'photo')} with {model.name} ({parameters:,} parameters) on {current()}, "

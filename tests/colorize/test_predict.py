@@ -204,10 +204,10 @@ def test_compare(folder):
 
 def test_the_mean_colour_and_nothing_written(folder, capsys):
     before = made(folder)
-    assert colorize("photos", "--mean", "--saturation", "1") == 0
-    out, _ = capsys.readouterr()
-    assert sorted(out.splitlines()) == [f"photos/{name}: mean a* 20.00, b* 40.00"
-                                        for name in ("below/sepia.png", "deep.png", "grey.jpg")]
+    for flags, said in ((), "a* 20.00, b* 40.00"), (("--saturation", "0.5"), "a* 10.00, b* 20.00"):
+        assert colorize("photos", "--mean", *flags) == 0
+        assert sorted(capsys.readouterr().out.splitlines()) == [
+            f"photos/{name}: mean {said}" for name in ("below/sepia.png", "deep.png", "grey.jpg")]
     assert made(folder) == before
     assert colorize("photos", "--mean", "-o", "x") == 2
 
