@@ -24,9 +24,10 @@ def upright(blob):
     turned = 1
     for entry in range(at + 2, min(at + 2 + 12 * n, len(blob) - 11), 12):
         tag, kind, count = struct.unpack_from(order + "HHI", blob, entry)
-        if tag == ORIENTATION and kind == 3 and count == 1:
-            turned, = struct.unpack_from(order + "H", blob, entry + 8)
-            struct.pack_into(order + "H", blob, entry + 8, 1)
+        if tag == ORIENTATION and kind in (3, 4) and count == 1:           # 16 bits, or by some programs 32
+            form = order + ifd.INTEGERS[kind]
+            turned, = struct.unpack_from(form, blob, entry + 8)
+            struct.pack_into(form, blob, entry + 8, 1)
     if at + 2 + 12 * n + 4 <= len(blob):        # behind the directory: where that of the preview, still grey, begins
         struct.pack_into(order + "I", blob, at + 2 + 12 * n, 0)
     return bytes(blob), turned if 1 <= turned <= 8 else 1

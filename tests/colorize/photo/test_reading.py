@@ -69,6 +69,16 @@ def test_orientation_is_applied_once(orientation, kind):
     assert abs(photo.pixels.astype(int) - turned(x, orientation)).mean() < (4 if kind == "JPEG" else 0.01)
 
 
+@pytest.mark.parametrize("order", "<>")
+def test_orientation_of_32_bits(order):
+    x = picture(24, 40, 3)
+    lies = (b"II" if order == "<" else b"MM") + struct.pack(order + "HIHHHIII", 42, 8, 1, 274, 4, 1, 6, 0)
+    for photo in (read(png_of(x, (b"eXIf", lies))), read(saved(Image.fromarray(x), "WEBP", lossless=True, exif=lies))):
+        same(photo, turned(x, 6))
+        assert photo.info["exif"] == lies.replace(struct.pack(order + "I", 6), struct.pack(order + "I", 1))
+    same(read(tiff(x, byteorder=order, metadata=None, extratags=[(274, 4, 1, 6, True)])), turned(x, 6))
+
+
 @pytest.mark.parametrize("orientation", [3, 6])
 def test_deep_pixels_and_alpha_are_turned_too(orientation):
     x, lies = picture(9, 14, 4, "uint16"), struct.pack("<2sHIHHHIHHI", b"II", 42, 8, 1, 274, 3, 1, orientation, 0, 0)
