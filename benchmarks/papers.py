@@ -120,20 +120,20 @@ class Experiments:
     def jetson(self):
         """The Jetson Nano paper: from scratch beside the published checkpoint; Lab or RGB, skips or none."""
         yield self.train("jetson", "jetson", "--size", "128", "--lr", "5e-3", "--schedule", "cosine", "--minutes",
-                         "18")
+                         "14")
         published = os.path.join(self.data, "..", "published", "jetson")
         others = [f"{published},label=published"] if os.path.isdir(published) else []
         yield self.evaluate("jetson-beside", ["jetson"], "--limit", "200", *self.mean("jetson"), others=others,
                             size=256)
-        small = ["--size", "64", "--lr", "5e-3", "--schedule", "cosine", "--steps", "600"]
-        sides = {"lab": [], "rgb": ["--space", "rgb"], "skips": ["--skips", "true"], "chroma": ["--loss", "chroma"]}
+        small = ["--size", "64", "--lr", "5e-3", "--schedule", "cosine", "--steps", "500"]
+        sides = {"lab": [], "rgb": ["--space", "rgb"], "skips": ["--skips", "true"]}
         for name, flags in sides.items():
             yield self.train(f"jetson-{name}", "jetson", *small, *flags)
         yield self.evaluate("jetson-sides", [f"jetson-{name}" for name in sides], *self.mean("jetson-lab"))
 
     def knet(self):
         """The Knet slides: rare colours count more, or not."""
-        small = ["--width", "0.25", "--size", "64", "--schedule", "cosine", "--steps", "800", "--reduce", "mean",
+        small = ["--width", "0.25", "--size", "64", "--schedule", "cosine", "--steps", "600", "--reduce", "mean",
                  "--batchnorm", "true", "--lr", "2e-3"]
         sides = {"rebalanced": [], "plain": ["--rebalance", "none"]}
         for name, flags in sides.items():
