@@ -18,17 +18,23 @@ Job = namedtuple("Job", "source target")
 Job.__doc__ = "source, target: paths, or STREAM."
 STREAM = "-"
 ENDINGS = " ".join(SUFFIXES)
+UNREAD = set(".heic .heif .avif .gif .jp2 .j2k .jxl .psd .xcf .tga .pcx .ppm .pgm .pbm .dng .cr2 .cr3 .crw .nef .nrw "
+             ".arw .orf .rw2 .raf .pef .srw".split())   # photos as well, but in formats that are not read
 MARKS = "color", "compare"
 MADE = re.compile(rf"\.({'|'.join(MARKS)})\.[^.]+$") # what earlier runs have written
 
 
-def jobs(inputs, out=None, mark=MARKS[0]):
-    """[Job] in a sensible order. ValueError, before anything is done, where the call cannot be meant so."""
+def jobs(inputs, out=None, mark=MARKS[0], unread=None):
+    """[Job] in a sensible order. ValueError, before anything is done, where the call cannot be meant so.
+
+    unread: a set to which the photos are added that are in folders, or match patterns, but in formats not read.
+    """
+    unread = set() if unread is None else unread
     if STREAM in inputs:
         return [_stream(inputs, out)]
     found = {}                                      # a photo that is named twice is done once
     for text in inputs:
-        for path, name in _found(text, out, several=len(inputs) > 1):
+        for path, name in _found(text, out, len(inputs) > 1, unread):
             found.setdefault(os.path.realpath(path), (path, name))
     photos = list(found.values())
     single = len(inputs) == 1 and len(photos) == 1 and os.path.isfile(inputs[0])
@@ -63,15 +69,16 @@ def _is_folder(out):
     return os.path.isdir(out) or out.endswith(("/", os.sep)) or not os.path.splitext(out)[1]
 
 
-def _found(text, out, several):
-    """[(path, its name under -o)] for one argument; of several folders each keeps its own name."""
+def _found(text, out, several, unread):
+    """[(path, its name under -o)] for one argument; of several folders each keeps its own name. unread: see jobs."""
     result = os.path.realpath(out) if out else None
     if os.path.isdir(text):
         if several and os.path.realpath(text) == result:        # a shell's "album/*" names the results, too
             return []
-        found = _below(text, result)
+        found = _below(text, result, unread)
         if not found:
-            raise ValueError(f"there is no photo in {text}: expected files that end in {ENDINGS}, in it or below it")
+            raise ValueError(f"there is no photo in {text}: expected files that end in {ENDINGS}, in it or below it"
+                             + (f"; there are {len(unread)} in formats that are not read" if unread else ""))
         start = os.path.dirname(os.path.abspath(text)) if several else text
         return [(path, os.path.relpath(path, start)) for path in found]
     if os.path.lexists(text):
@@ -79,14 +86,20 @@ def _found(text, out, several):
     if not glob.has_magic(text):
         raise ValueError(f"there is no {text}: name a photo, a folder, or a pattern such as 'scans/*.jpg'")
     fixed = os.path.dirname(text[:re.search(r"[*?[]", text).start()])
-    found = sorted(p for p in glob.glob(text, recursive=True) if os.path.isfile(p) and kind_of(p)
-                   and not MADE.search(p) and (_in(fixed, result) or not _in(p, result)))
+    found = _photos(sorted(p for p in glob.glob(text, recursive=True) if os.path.isfile(p)
+                           and (_in(fixed, result) or not _in(p, result))), unread)
     if not found:
         raise ValueError(f"no photo matches {text}: expected files that end in {ENDINGS}")
     return [(path, os.path.relpath(path, fixed or os.curdir)) for path in found]
 
 
-def _below(folder, result):
+def _photos(paths, unread):
+    """Those of the paths that are photos, and not what earlier runs have written."""
+    unread.update(os.path.realpath(p) for p in paths if os.path.splitext(p)[1].lower() in UNREAD)
+    return [p for p in paths if kind_of(p) and not MADE.search(p)]
+
+
+def _below(folder, result, unread):
     """The photos in a folder and all below it, without hidden ones and what earlier runs have written.
 
     A folder that may not be looked into is among them, so that it fails as a photo that may not be read does.
@@ -94,8 +107,7 @@ def _below(folder, result):
     found = []
     for here, below, names in os.walk(folder, onerror=lambda e: found.append(e.filename)):
         below[:] = sorted(d for d in below if d[0] != "." and os.path.realpath(os.path.join(here, d)) != result)
-        found.extend(os.path.join(here, name) for name in sorted(names)
-                     if kind_of(name) and name[0] != "." and not MADE.search(name))
+        found.extend(_photos([os.path.join(here, name) for name in sorted(names) if name[0] != "."], unread))
     return found
 
 

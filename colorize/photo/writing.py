@@ -15,8 +15,8 @@ from . import bmp, jpeg, png, tiff, webp
 
 __all__ = ["SUFFIXES", "encode", "kind_of", "write"]
 
-SUFFIXES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP",
-            ".bmp": "BMP"}
+SUFFIXES = {".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".tif": "TIFF",
+            ".tiff": "TIFF", ".webp": "WEBP", ".bmp": "BMP"}
 KINDS = "JPEG", "PNG", "TIFF", "WEBP", "BMP"
 STRIP = 1 << 20                             # pixels
 LONGEST = {"JPEG": 65500, "WEBP": webp.SIDE}

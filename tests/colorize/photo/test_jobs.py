@@ -91,6 +91,22 @@ def test_patterns(tree):
     assert pairs(["odd[1].jpg"]) == [("odd[1].jpg", "odd[1].color.jpg")]            # a name, before it is a pattern
 
 
+def test_endings_that_are_read_and_others(tree):
+    for name in ("1.jfif", "2.JPE", "3.heic", "sub/4.GIF", "sub/deep/5.avif", ".6.heic", "7.txt"):
+        (tree / "photos" / name).write_bytes(b"x")
+    os.symlink("photos", "link")
+    unread = set()
+    found = [source for source, _ in pairs(["photos", "link"], unread=unread)]
+    assert len(found) == 6 and found[:3] == ["photos/1.jfif", "photos/2.JPE", "photos/a.jpg"]
+    assert unread == {os.path.realpath(f"photos/{name}") for name in ("3.heic", "sub/4.GIF", "sub/deep/5.avif")}
+    unread = set()
+    assert len(pairs(["photos/*"], unread=unread)) == 4 and len(unread) == 1
+    (tree / "phone").mkdir()
+    (tree / "phone/a.heic").write_bytes(b"x")
+    with pytest.raises(ValueError, match="there is no photo in phone: .* there are 1 in formats that are not read"):
+        jobs(["phone"])
+
+
 def test_results_that_the_shell_names_are_no_photos(tree):
     everything = [str(p.relative_to(tree)) for p in sorted((tree / "photos").glob("*.jpg"))]
     assert "photos/a.color.jpg" in everything
