@@ -68,7 +68,8 @@ def main(argv=None):
     args = flags().parse_args(argv)
     if args.mean and (args.compare or args.out or args.force):
         raise ValueError("--mean writes nothing: leave out --compare, --out and --force")
-    planned = jobs(args.photos, args.out, MARKS[args.compare])
+    unread = set()
+    planned = jobs(args.photos, args.out, MARKS[args.compare], unread)
     to_do = [job for job in planned if args.mean or args.force or not there(job)]
     if args.hint and len(planned) > 1:
         raise ValueError(f"--hint is for one photo, and there are {len(planned)}: do that one alone")
@@ -77,10 +78,10 @@ def main(argv=None):
     program.use_device(args.device)
     quick = current() == "cpu" and len(to_do) <= FEW
     with formulas() if quick else threadpool_limits(1, "blas"):
-        return coloured(args, planned, to_do)
+        return coloured(args, planned, to_do, unread)
 
 
-def coloured(args, planned, to_do):
+def coloured(args, planned, to_do, unread):
     """Do it, and say how it went: the exit status."""
     show = sys.stderr if any(job.target == STREAM for job in planned) else sys.stdout
     start = time.perf_counter()
@@ -97,6 +98,10 @@ def coloured(args, planned, to_do):
         done = watched(work, args.mean)
     else:
         done = []
+    if unread:
+        endings = sorted({os.path.splitext(path)[1].lower() for path in unread})
+        print(f"{plural(len(unread), 'photo')} left out, in formats that are not read: {' '.join(endings)}",
+              file=sys.stderr if args.mean else show)
     return summary(done, planned, to_do, time.perf_counter() - start, args, show)
 
 
@@ -144,16 +149,20 @@ def summary(done, planned, to_do, seconds, args, show):
         print(f"{', '.join(names[:3])}{more}: {note}", file=sys.stderr if args.mean else show)
     if args.mean:
         return int(bool(failed))
-    good, skipped = len(done) - len(failed), len(planned) - len(to_do)
+    good, skipped, left = len(done) - len(failed), len(planned) - len(to_do), len(to_do) - len(done)
     parts = [f"{plural(good, 'photo')} coloured in {seconds:.1f} s"] * bool(to_do)
     parts += [f"{len(failed)} failed"] * bool(failed)
-    parts += [f"{plural(skipped, 'photo')} done before (--force does them again)"] * bool(skipped)
+    parts += [f"{plural(left, 'photo')} not done, for the disk is full"] * bool(left)
+    if skipped and len(planned) == 1:
+        parts += [f"{program.printable(planned[0].target)} is there already (--force overwrites it)"]
+    elif skipped:
+        parts += [f"{plural(skipped, 'photo')} done before (--force does them again)"]
     print("; ".join(parts), file=show)
     written = [one.job.target for one in done if one.error is None and one.job.target != STREAM]
     if written:
         where = args.out if args.out and len(written) > 1 else ", ".join(written) if len(written) < 4 else \
             f"{written[0]}, and so on"
-        print(where, file=show)
+        print(program.printable(where), file=show)
     return int(bool(failed))
 
 
@@ -163,7 +172,7 @@ def there(job):
 
 
 def name_of(job):
-    return "standard input" if job.source == STREAM else job.source
+    return "standard input" if job.source == STREAM else program.printable(job.source)
 
 
 def plural(n, noun):

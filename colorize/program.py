@@ -31,7 +31,8 @@ from .data.photos import RESAMPLINGS, find
 from .data.scenes import Scenes
 
 __all__ = ["Parser", "as_json", "augment", "data_flags", "git_state", "held_out", "kind_of", "model_options",
-           "new_folder", "number", "pictures", "share", "status", "switch", "use_device", "versions", "whole"]
+           "new_folder", "number", "pictures", "printable", "share", "status", "switch", "use_device",
+           "versions", "whole"]
 
 WRONG = (ValueError, TypeError, OSError, MemoryError, ArithmeticError, RuntimeError, ImportError)
 
@@ -69,8 +70,17 @@ def status(main, name, argv=None):
 def sentence(error):
     """What an exception says, on one line."""
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror + (f": {error.filename}" if error.filename else "")
-    return " ".join(str(error).split()) or type(error).__name__
+        return printable(error.strerror + (f": {error.filename}" if error.filename else ""))
+    return printable(" ".join(str(error).split())) or type(error).__name__
+
+
+def printable(text):
+    """The text with its control characters, which a terminal would obey, as Python writes them.
+
+    >>> print(printable("a" + chr(27) + "[2J" + chr(10) + ".jpg"))
+    a\\x1b[2J\\n.jpg
+    """
+    return text.translate({i: repr(chr(i))[1:-1] for i in (*range(32), *range(127, 160))})
 
 
 def as_json(x, indent=None):

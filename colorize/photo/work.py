@@ -2,6 +2,7 @@
 
 Pixels in memory have a budget. A photo waits until its own fit, and may use its share of the threads.
 """
+import errno
 import math
 import os
 import sys
@@ -24,10 +25,12 @@ Done.__doc__ = "What became of a Job: error, a sentence or None; notes, sentence
 
 BUDGET = 100_000_000                        # pixels that are in memory at once; a larger photo is there alone
 MOST = 1 << 30                              # bytes that are taken from standard input
+FULL = errno.ENOSPC, errno.EDQUOT           # the disk has no room, or this user may have no more of it
 
 
 class run:
     """Iterates over the Done of every job as it ends. Leaving it early (Ctrl-C) lets photos that are begun be ended.
+    So does a full disk, after which no other photo is begun.
 
     painter: a Painter; compare: write before and after side by side; mean: write nothing, only tell the mean colour;
     force: overwrite what is there.
@@ -36,6 +39,7 @@ class run:
     def __init__(self, jobs, painter, threads, compare=False, mean=False, force=False):
         self.jobs, self.painter, self.compare, self.mean, self.force = jobs, painter, compare, mean, force
         self.threads, self.budget, self.stopped = threads, Budget(BUDGET), threading.Event()
+        self.full = threading.Lock()        # taken by the first photo for which the disk has no room
 
     def __len__(self):
         return len(self.jobs)
@@ -46,19 +50,24 @@ class run:
             return
         with ThreadPoolExecutor(self.threads, initializer=stay_on, initargs=(current(),)) as pool:
             try:
-                for done in as_completed([pool.submit(self.one, job) for job in self.jobs]):
-                    yield done.result()
+                for future in as_completed([pool.submit(self.one, job) for job in self.jobs]):
+                    if future.result() is not None:
+                        yield future.result()
             finally:
                 self.stopped.set()
 
     def one(self, job):
-        """Done of a job, or None where it was not begun."""
+        """Done of a job; None where it was not begun, or was not the first to find the disk full."""
         taken = []
         try:
             return None if self.stopped.is_set() else self.done(job, taken)
         except Exception as e:              # whatever it is: the other photos go on
             if os.environ.get("COLORIZE_TRACEBACK"):
                 raise
+            if getattr(e, "errno", None) in FULL:
+                self.stopped.set()
+                if not self.full.acquire(blocking=False):
+                    return None
             return Done(job, sentence(e, job), (), None)
         finally:
             self.budget.give(sum(taken))
@@ -109,8 +118,10 @@ def sentence(error, job):
     """Why this photo failed, without its name."""
     if isinstance(error, MemoryError):
         return "there is not enough memory for it"
-    said = program.sentence(error)
-    return said[len(job.source) + 2:] if said.startswith(job.source + ": ") else said
+    said = str(error)
+    if said.startswith(f"{job.source}: "):
+        return program.sentence(ValueError(said[len(job.source) + 2:]))
+    return program.sentence(error)
 
 
 def standard_input():

@@ -13,6 +13,7 @@ from PIL import Image
 
 import minicnn as mc
 from colorize import models, predict, program
+from colorize.photo import work
 from colorize.photo.painter import SATURATION, SHORT_SIDE, Painter
 from colorize.photo.photo import Photo
 from colorize.photo.reading import read
@@ -143,6 +144,48 @@ def test_a_bad_file_among_good_ones(folder, capsys):
     assert len(bad) == 2 and bad[0].startswith("colorize: photos/bad.jpg: ") and "Traceback" not in err
     assert bad[1] == "colorize: photos/text.png: it is no photo: JPEG, PNG, TIFF, WebP and BMP are read"
     assert "3 photos coloured in" in out and "; 2 failed" in out and len(made("out")) == 3
+
+
+def test_a_full_disk(folder, capsys, monkeypatch):
+    def full(photo, path):
+        raise OSError(28, "No space left on device", path)
+    monkeypatch.setattr(work, "write", full)
+    monkeypatch.setattr(predict, "cores", lambda: 1)
+    assert colorize("photos", "-o", "out") == 1
+    out, err = capsys.readouterr()
+    assert [line for line in err.splitlines() if line.startswith("colorize")] == [
+        "colorize: photos/deep.png: No space left on device: out/deep.png"]
+    assert "0 photos coloured in" in out and "; 1 failed; 2 photos not done, for the disk is full\n" in out
+
+
+def test_a_result_that_is_there(folder, capsys):
+    (folder / "x.jpg").write_bytes(b"mine")
+    assert colorize("photos/grey.jpg", "-o", "x.jpg") == 0
+    assert capsys.readouterr().out == "x.jpg is there already (--force overwrites it)\n"
+    assert (folder / "x.jpg").read_bytes() == b"mine"
+    assert colorize("photos/grey.jpg", "-o", "x.jpg", "--force") == 0 and lab("x.jpg").shape == (90, 120, 3)
+
+
+def test_names_are_printed_without_control_characters(folder, capsys):
+    os.rename("photos/grey.jpg", "photos/\x1b[2Jgrey\n.jpg")
+    (folder / "photos/\x1b[2Jbad\x9b.jpg").write_bytes(b"no photo")
+    assert colorize("photos/\x1b[2Jgrey\n.jpg") == 0
+    assert colorize("photos/\x07") == 2
+    assert colorize("photos", "-o", "\x07out") == 1
+    out, err = capsys.readouterr()
+    assert "photos/\\x1b[2Jgrey\\n.color.jpg\n" in out and "\\x07out\n" in out
+    assert "there is no photos/\\x07: name" in err and "photos/\\x1b[2Jbad\\x9b.jpg: it is no photo" in err
+    assert not set(out + err) & set("\x1b\x07\x9b")
+
+
+def test_photos_of_other_formats_are_counted(folder, capsys):
+    for name in ("a.heic", "b.HEIC", "below/c.gif"):
+        (folder / "photos" / name).write_bytes(b"x")
+    os.rename("photos/grey.jpg", "photos/grey.jfif")
+    assert colorize("photos", "-o", "out") == 0
+    out = capsys.readouterr().out
+    assert "\n3 photos left out, in formats that are not read: .gif .heic\n" in out and "3 photos coloured" in out
+    assert "out/grey.jfif" in made(folder)
 
 
 def test_a_folder_that_may_not_be_looked_into(folder, monkeypatch, capsys):

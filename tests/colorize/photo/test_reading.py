@@ -73,7 +73,8 @@ def test_orientation_is_applied_once(orientation, kind):
 def test_orientation_of_32_bits(order):
     x = picture(24, 40, 3)
     lies = (b"II" if order == "<" else b"MM") + struct.pack(order + "HIHHHIII", 42, 8, 1, 274, 4, 1, 6, 0)
-    for photo in (read(png_of(x, (b"eXIf", lies))), read(saved(Image.fromarray(x), "WEBP", lossless=True, exif=lies))):
+    webp = saved(Image.fromarray(x), "WEBP", lossless=True, exif=lies)
+    for photo in (read(png_of(x, (b"eXIf", lies))), read(webp)):
         same(photo, turned(x, 6))
         assert photo.info["exif"] == lies.replace(struct.pack(order + "I", 6), struct.pack(order + "I", 1))
     same(read(tiff(x, byteorder=order, metadata=None, extratags=[(274, 4, 1, 6, True)])), turned(x, 6))

@@ -1,4 +1,5 @@
 """Many photos on threads: all are done, a bad one stops no other, pixels have a budget, and stopping is clean."""
+import errno
 import io
 import sys
 import threading
@@ -46,6 +47,23 @@ def test_what_has_come_there_meanwhile_stays(folder):
     errors = [one.error for one in run(same, red, 1)]
     assert errors.count(None) == 1 and sum("same.png is there by now: --force" in str(e) for e in errors) == 5
     assert [one.error for one in run(same, red, 1, force=True)] == [None] * 6
+
+
+def test_a_full_disk_ends_it_with_one_sentence(folder, monkeypatch):
+    def full(photo, path):
+        tried.append(path)
+        raise OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(work, "write", full)
+    for n in 1, 3:
+        tried = []
+        assert [one.error for one in run(planned(folder), red, n)] == ["No space left on device"]
+        assert 0 < len(tried) <= n
+
+
+def test_names_with_control_characters_and_spaces(folder):
+    (folder / "two  \x1b[2Jspaces.png").write_bytes(b"no photo")
+    one, = run(planned(folder, "two  \x1b[2Jspaces.png")[-1:], red, 1)
+    assert one.error == "it is no photo: JPEG, PNG, TIFF, WebP and BMP are read"
 
 
 def test_a_painter_that_fails(folder):
