@@ -33,8 +33,8 @@ def rgb_to_lab(rgb):
 
 
 def _rgb_to_lab(rgb):
-    linear = _linear(rgb)
-    f = _cbrt(linear @ xp(rgb).asarray(FORWARD.T.astype(linear.dtype)))
+    linear = linear_light(rgb)
+    f = cie_root(linear @ xp(rgb).asarray(FORWARD.T.astype(linear.dtype)))
     x, y, z = f[..., 0], f[..., 1], f[..., 2]
     return xp(rgb).stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], -1)
 
@@ -51,8 +51,8 @@ def rgb_to_luminance(rgb):
 
 
 def _rgb_to_luminance(rgb):
-    linear = _linear(rgb)
-    return 116 * _cbrt(linear @ xp(rgb).asarray(FORWARD[1][:, None].astype(linear.dtype))) - 16
+    linear = linear_light(rgb)
+    return 116 * cie_root(linear @ xp(rgb).asarray(FORWARD[1][:, None].astype(linear.dtype))) - 16
 
 
 def lab_to_rgb(lab, *, clip=True, gamut=False, uint8=False):
@@ -71,7 +71,7 @@ def lab_to_rgb(lab, *, clip=True, gamut=False, uint8=False):
 
 
 def _lab_to_rgb(lab, clip, gamut, uint8):
-    rgb = _companded(_lab_to_linear(_keep_gamut(lab) if gamut else lab))
+    rgb = companded(_lab_to_linear(_keep_gamut(lab) if gamut else lab))
     rgb = rgb.clip(0, 1) if clip else rgb
     return _to_uint8(rgb) if uint8 else rgb
 
@@ -115,12 +115,12 @@ def _lab_to_linear(lab):
     return t @ xp(lab).asarray(BACKWARD.T.astype(lab.dtype))
 
 
-def _cbrt(t):
+def cie_root(t):
     """The cube root, with CIE's straight line near 0."""
     return xp(t).where(t > 0.008856, xp(t).cbrt(t), 7.787 * t + 16 / 116)
 
 
-def _linear(rgb):
+def linear_light(rgb):
     """Linear light, in 0..1, of sRGB."""
     if rgb.dtype == np.uint8:
         return xp(rgb).asarray(linear_table())[rgb]
@@ -130,10 +130,10 @@ def _linear(rgb):
 @functools.lru_cache(maxsize=None)
 def linear_table():
     """Linear light of the 256 levels of sRGB."""
-    return _linear(np.arange(256) / 255).astype("float32")
+    return linear_light(np.arange(256) / 255).astype("float32")
 
 
-def _companded(linear):
+def companded(linear):
     """sRGB, in 0..1, of linear light."""
     bright = 1.055 * xp(linear).maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055
     return xp(linear).where(linear > 0.0031308, bright, linear * 12.92)
@@ -225,7 +225,8 @@ def _lab8_tables():
     t = np.arange(3072, dtype="float32") / f(2040)
     root = np.where(t < f(216 / 24389), t * f(841 / 108) + f(16 / 116), np.cbrt(t))
     white = np.array([0.950456, 1, 1.088754])           # OpenCV's; WHITE is scikit-image's
-    return (np.rint(_linear(np.arange(256) / 255) * 2040).astype("int32"), np.rint(root * f(2 ** 15)).astype("int32"),
+    levels = np.rint(linear_light(np.arange(256) / 255) * 2040).astype("int32")
+    return (levels, np.rint(root * f(2 ** 15)).astype("int32"),
             np.rint(RGB_TO_XYZ / white[:, None] * 4096).astype("int32"))
 
 

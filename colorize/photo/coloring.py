@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from ..color import BACKWARD, FORWARD, SLACK, rgb_to_lab
+from ..color import BACKWARD, FORWARD, SLACK, cie_root, companded, linear_light, rgb_to_lab
 from ..models.resize import METHODS
 
 __all__ = ["colourful", "lightness", "painted"]
@@ -24,26 +24,15 @@ CUBIC, REACH = METHODS["pillow"][:2]
 # ------------------------------------------------------------------ tables
 
 
-def _linear(v):
-    """Linear light of sRGB, both in 0..1."""
-    return np.where(v > 0.04045, ((np.maximum(v, 0.04045) + 0.055) / 1.055) ** 2.4, v / 12.92)
-
-
-def _f(t):
-    """CIE's f: the cube root, with a straight line near 0."""
-    return np.where(t > 0.008856, np.cbrt(t), 7.787 * t + 16 / 116)
-
-
 @functools.lru_cache(maxsize=None)
 def _tables(dtype):
     """For levels of uint8 or uint16: f of grey, (levels,); the share of each channel in the luminance, (3, levels);
     f of luminance in equal steps; and the level of linear light in equal steps, as that dtype."""
     top = np.iinfo(dtype).max
-    light = _linear(np.arange(top + 1) / top)
-    steps = np.arange(1 << 16 if dtype == "uint8" else 1 << 20) / ((1 << 16 if dtype == "uint8" else 1 << 20) - 1)
-    level = np.where(steps > 0.0031308, 1.055 * steps ** (1 / 2.4) - 0.055, steps * 12.92)
-    return (_f(light).astype("float32"), (FORWARD[1][:, None] * light).astype("float32"),
-            _f(steps).astype("float32"), (level * top + 0.5).astype(dtype))
+    light = linear_light(np.arange(top + 1) / top)
+    steps = np.linspace(0, 1, 1 << 16 if dtype == "uint8" else 1 << 20)
+    return (cie_root(light).astype("float32"), (FORWARD[1][:, None] * light).astype("float32"),
+            cie_root(steps).astype("float32"), (companded(steps) * top + 0.5).astype(dtype))
 
 
 def _luminance(pixels):

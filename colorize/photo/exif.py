@@ -7,7 +7,6 @@ from . import ifd
 __all__ = ["PREFIX", "made", "upright", "upright_xmp"]
 
 PREFIX = b"Exif\0\0"                # before it in JPEG
-ORIENTATION = 0x0112
 
 
 def upright(blob):
@@ -24,7 +23,7 @@ def upright(blob):
     turned = 1
     for entry in range(at + 2, min(at + 2 + 12 * n, len(blob) - 11), 12):
         tag, kind, count = struct.unpack_from(order + "HHI", blob, entry)
-        if tag == ORIENTATION and kind in (3, 4) and count == 1:           # 16 bits, or by some programs 32
+        if tag == ifd.ORIENTATION and kind in (3, 4) and count == 1:           # 16 bits, or by some programs 32
             form = order + ifd.INTEGERS[kind]
             turned, = struct.unpack_from(form, blob, entry + 8)
             struct.pack_into(form, blob, entry + 8, 1)

@@ -8,10 +8,11 @@ import struct
 import numpy as np
 from PIL import ImageCms
 
+from ..color import companded
+
 __all__ = ["grey_table", "space", "to_srgb"]
 
 RELATIVE, BLACK_POINT = 1, 0x2000           # lcms's intent and flag
-WHITE = 0.9642, 1.0, 0.8249                 # D50, that of all profiles
 
 
 def space(icc):
@@ -52,9 +53,7 @@ def grey_table(icc, size):
         return None
     if icc[20:24] == b"Lab ":
         y = np.where(y > 0.08, ((100 * y + 16) / 116) ** 3, 100 * y / 903.2963)
-    y = y.clip(0, 1)
-    srgb = np.where(y > 0.0031308, 1.055 * y ** (1 / 2.4) - 0.055, 12.92 * y)
-    return (srgb * (size - 1) + 0.5).astype(np.uint8 if size == 256 else np.uint16)
+    return (companded(y.clip(0, 1)) * (size - 1) + 0.5).astype(np.uint8 if size == 256 else np.uint16)
 
 
 def _tag(icc, name):
