@@ -119,28 +119,25 @@ class Experiments:
 
     def jetson(self):
         """The Jetson Nano paper: from scratch beside the published checkpoint; Lab or RGB, skips or none."""
-        yield self.train("jetson", "jetson", "--size", "128", "--lr", "5e-3", "--schedule", "cosine", "--minutes",
-                         "14")
-        published = os.path.join(self.data, "..", "published", "jetson")
-        others = [f"{published},label=published"] if os.path.isdir(published) else []
-        yield self.evaluate("jetson-beside", ["jetson"], "--limit", "200", *self.mean("jetson"), others=others,
-                            size=256)
-        small = ["--size", "64", "--lr", "5e-3", "--schedule", "cosine", "--steps", "500"]
+        small = ["--size", "64", "--lr", "1e-2", "--schedule", "cosine", "--steps", "800"]
         sides = {"lab": [], "rgb": ["--space", "rgb"], "skips": ["--skips", "true"]}
         for name, flags in sides.items():
             yield self.train(f"jetson-{name}", "jetson", *small, *flags)
-        yield self.evaluate("jetson-sides", [f"jetson-{name}" for name in sides], *self.mean("jetson-lab"))
+        published = os.path.join(self.data, "..", "published", "jetson")
+        others = [f"{published},label=published"] if os.path.isdir(published) else []
+        yield self.evaluate("jetson-sides", [f"jetson-{name}" for name in sides], "--limit", "100", "--ssim", "none",
+                            *self.mean("jetson-lab"), others=others, size=256)
 
     def knet(self):
-        """The Knet slides: rare colours count more, or not."""
+        """The Knet slides: rare colours count more, or not; by the slides' weights, or by Zhang's."""
         small = ["--width", "0.25", "--size", "64", "--schedule", "cosine", "--steps", "600", "--reduce", "mean",
                  "--batchnorm", "true", "--lr", "2e-3"]
-        sides = {"rebalanced": [], "plain": ["--rebalance", "none"]}
+        sides = {"rebalanced": [], "plain": ["--rebalance", "none"], "zhang": ["--rebalance", "zhang"]}
         for name, flags in sides.items():
             yield self.train(f"knet-{name}", "knet", *small, *flags)
         runs = [f"knet-{name}" for name in sides]
         others = [f"{self.run(run)},label={run[5:]} mean,decode=annealed,temperature=1" for run in runs]
-        yield self.evaluate("knet-sides", runs, *self.mean(runs[0]), others=others)
+        yield self.evaluate("knet-three", runs, "--ssim", "none", *self.mean(runs[0]), others=others)
 
     def colour_this(self):
         """Colour This: a frozen encoder, random or trained for it, and one that learns along."""
@@ -161,13 +158,13 @@ class Experiments:
         for name, flags in (("scratch", []), ("trained", encoder)):
             yield self.train(f"uv-{name}", "cs838", *small, *flags)
         runs = ["uv-scratch", "uv-trained"]
-        yield self.evaluate("uv-sides", runs, *self.mean(runs[0]))
+        yield self.evaluate("uv-sides", runs, "--limit", "200", "--ssim", "none", *self.mean(runs[0]))
 
     def zhang(self):
         """Zhang et al., narrowed."""
         yield self.train("zhang", "zhang", "--width", "0.25", "--size", "64", "--resize-to", "80", "--batch", "32",
                          "--lr", "1e-3", "--steps", "600")
-        yield self.evaluate("zhang-alone", ["zhang"], *self.mean("zhang"))
+        yield self.evaluate("zhang-alone", ["zhang"], "--limit", "200", "--ssim", "none", *self.mean("zhang"))
 
     def mean(self, run):
         """--mean-ab: the mean colour of the photos that a run was trained on, once it is known."""

@@ -12,7 +12,7 @@ from .photo import Photo
 __all__ = ["SATURATION", "SHORT_SIDE", "Painter"]
 
 SATURATION = 1.2                            # by eye: models guess too little colour rather than too much
-SHORT_SIDE = 256                            # pixels at which models look that take any size
+SHORT_SIDE = 160                            # pixels at which models look that take any size: where nano is best
 
 
 class Painter:
