@@ -119,14 +119,16 @@ class Experiments:
 
     def jetson(self):
         """The Jetson Nano paper: from scratch beside the published checkpoint; Lab or RGB, skips or none."""
-        small = ["--size", "64", "--lr", "1e-2", "--schedule", "cosine", "--steps", "800"]
+        small = ["--size", "64", "--lr", "1e-2", "--schedule", "cosine", "--steps"]
+        yield self.train("jetson", "jetson", *small, "800")
         sides = {"lab": [], "rgb": ["--space", "rgb"], "skips": ["--skips", "true"]}
         for name, flags in sides.items():
-            yield self.train(f"jetson-{name}", "jetson", *small, *flags)
+            yield self.train(f"jetson-{name}", "jetson", *small, "2000", "--width", "0.5", *flags)
         published = os.path.join(self.data, "..", "published", "jetson")
         others = [f"{published},label=published"] if os.path.isdir(published) else []
-        yield self.evaluate("jetson-sides", [f"jetson-{name}" for name in sides], "--limit", "100", "--ssim", "none",
-                            *self.mean("jetson-lab"), others=others, size=256)
+        runs = ["jetson", *(f"jetson-{name}" for name in sides)]
+        yield self.evaluate("jetson-sides", runs, "--limit", "100", "--ssim", "none", *self.mean("jetson-lab"),
+                            others=others, size=256)
 
     def knet(self):
         """The Knet slides: rare colours count more, or not; by the slides' weights, or by Zhang's."""

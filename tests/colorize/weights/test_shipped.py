@@ -1,4 +1,4 @@
-"""The weights in the package: small enough, and better than the published checkpoint on photos that no training saw."""
+"""The weights in the package: small, and better than the published checkpoint on photos that no training saw."""
 import os
 
 import numpy as np
