@@ -347,7 +347,7 @@ def test_damaged_weights(folder, capsys):
 
 
 def started(*argv, stdin=subprocess.DEVNULL):
-    """The command in a process of its own, which hears Ctrl-C even where a shell in the background began the tests."""
+    """The command in a process of its own; it hears Ctrl-C even where a shell began the tests in the background."""
     return subprocess.Popen([sys.executable, "-m", "colorize", *map(str, argv)], stdin=stdin, stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)},
                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
