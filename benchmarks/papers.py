@@ -148,7 +148,7 @@ class Experiments:
                          "--steps", "500")
         yield self.train("vgg-random", "colour-this", *small, "--steps", "1200", photos="ncd")
         yield self.train("vgg-trained", "colour-this", *small, "--steps", "1200", "--init", self.run("vgg-learning"),
-                         "--init-part", "net.0", photos="ncd")
+                         "--init-part", "net.layers.0", photos="ncd")
         runs = ["vgg-random", "vgg-trained"]
         yield self.evaluate("vgg-sides", runs, *self.mean(runs[0]), photos="ncd")
 
@@ -156,7 +156,7 @@ class Experiments:
         """CS838: from scratch and from an encoder that has learned before."""
         small = ["--width", "0.25", "--size", "96", "--resize-to", "96", "--batch", "32", "--lr", "0.01", "--steps",
                  "400", "--dropout", "0"]
-        encoder = ["--init", self.run("vgg-learning"), "--init-part", "net.0"]
+        encoder = ["--init", self.run("vgg-learning"), "--init-part", "net.layers.0"]
         for name, flags in (("scratch", []), ("trained", encoder)):
             yield self.train(f"uv-{name}", "cs838", *small, *flags)
         runs = ["uv-scratch", "uv-trained"]

@@ -77,7 +77,7 @@ def flags():
     add("--shuffle", choices=["each", "once"], help="each pass anew, or once (each)")
     add("--init", metavar="WEIGHTS", help="begin with these weights: a run, .safetensors, .pth, .h5, TensorFlow")
     add("--init-part", action="append", metavar="PREFIX",
-        help="of --init, a run or file of ours, take only the weights with such names (net.0 is an encoder); "
+        help="of --init, a run or file of ours, take only the weights with such names (net.layers.0 is VGG16); "
              "the model may be another; repeatable")
     add("--freeze", action="append", metavar="PREFIX",
         help="weights with such names stay as they are, and BatchNorms with their running moments; repeatable")
