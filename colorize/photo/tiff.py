@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 from PIL import Image
-from PIL.TiffImagePlugin import TiffImageFile
+from PIL.TiffImagePlugin import OPEN_INFO, TiffImageFile
 
 from ..data.photos import Unreadable
 from . import exif, ifd, tiff16
@@ -31,6 +31,7 @@ LEVEL = 4
 
 def look(file, size, limit):
     _quiet()
+    _taught()
 
     def fetch(offset, n):
         file.seek(min(offset, size))
@@ -88,6 +89,13 @@ def _quiet():
         library.TIFFSetWarningHandler(None)
     except (AttributeError, OSError):                       # linked in another way: it only looks worse
         pass
+
+
+@functools.lru_cache(None)
+def _taught():
+    """Grey that is multiplied by its alpha: Pillow could decode it long before it found it in a TIFF."""
+    for order in (b"II", b"MM"):
+        OPEN_INFO.setdefault((order, 1, (1,), 1, (8, 8), (1,)), ("La", "La"))
 
 
 def _unknown(tags, order, first):
