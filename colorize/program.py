@@ -32,7 +32,7 @@ from .data.scenes import Scenes
 
 __all__ = ["Parser", "as_json", "augment", "data_flags", "git_state", "held_out", "kind_of", "model_options",
            "new_folder", "number", "pictures", "printable", "share", "status", "switch", "use_device",
-           "versions", "whole"]
+           "versions", "weigh", "whole"]
 
 WRONG = (ValueError, TypeError, OSError, MemoryError, ArithmeticError, RuntimeError, ImportError)
 
@@ -154,6 +154,21 @@ def augment(text):
                                          f"vshift=0.1,hshift=0.1; got {text!r}") from None
 
 
+def weigh(text):
+    """A flag's type: how often photos of a folder come, as flowers=0.25,portraits=2; {folder: times}."""
+    weights = {}
+    for part in text.split(","):
+        folder, _, times = part.rpartition("=")
+        try:
+            weights[folder] = number(0)(times)
+        except argparse.ArgumentTypeError:
+            folder = ""
+        if not folder:
+            raise argparse.ArgumentTypeError(f"expected folders and how often each of their photos comes in a pass, "
+                                             f"such as flowers=0.25,portraits=2; got {text!r}")
+    return weights
+
+
 def model_options(name, known, given):
     """{option: value} for models.build: `given` are texts or values, `known` is models.options(name).
 
@@ -208,8 +223,8 @@ def kind_of(data):
 
 
 def pictures(data, size, *, held=False, scenes=2048, resize="short-side", resize_to=None, resample="bicubic",
-             crop="random", keep_grey=False, augment=None, batch=32, shuffle=True, partial=False, seed=1, workers=2,
-             then=None, report=None):
+             crop="random", keep_grey=False, augment=None, weights=None, batch=32, shuffle=True, partial=False,
+             seed=1, workers=2, then=None, report=None):
     """The batches of a --data: "scenes", a pack, a folder, a list file, or a sequence of paths.
 
     held: scenes are those of validation. A crop of "none" takes whole photos, which needs resize="squash".
@@ -217,11 +232,13 @@ def pictures(data, size, *, held=False, scenes=2048, resize="short-side", resize
     common = {"batch": batch, "shuffle": shuffle, "partial": partial, "seed": seed, "workers": workers, "then": then}
     kind, crop = kind_of(data), None if crop == "none" else crop
     if kind == "scenes":
+        if weights:
+            raise ValueError("scenes have no folders to weigh: give --data, or leave out --weigh")
         return Scenes("val" if held else "train", size, scenes=scenes, **{**common, "shuffle": False})
     if kind == "pack":
-        return Packed(data, size, crop=crop, augment=augment, report=report, **common)
+        return Packed(data, size, crop=crop, augment=augment, weights=weights, report=report, **common)
     return Photos(data, size, resize=resize.replace("-", " "), resize_to=resize_to, resample=resample, crop=crop,
-                  augment=augment, drop_grey=not keep_grey, report=report, **common)
+                  augment=augment, weights=weights, drop_grey=not keep_grey, report=report, **common)
 
 
 def held_out(data, most=500, seed=1):

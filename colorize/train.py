@@ -22,7 +22,7 @@ from .bins import Prior
 from .evaluation.published import numbers
 from .models.classifier import Classifier
 from .models.table import available, counts, fits, memory
-from .program import number, share, switch, whole
+from .program import number, share, switch, weigh, whole
 from .training import preparing
 from .training.curves import MISSING, missing
 from .training.features import encoder_of
@@ -38,10 +38,10 @@ NAME = "colorize.train"
 DEFAULTS = {
     "model": "nano", "data": "scenes", "val": None, "epochs": None, "steps": None, "minutes": None, "batch": 32,
     "lr": None, "schedule": "cosine", "warmup": 0.02, "optimizer": "adam", "l2": 0.0, "decay": 0.0, "gclip": 0.0,
-    "augment": "flip", "shuffle": "each", "workers": 2, "seed": 1, "resize": "short-side", "resize_to": None,
-    "resample": "bicubic", "crop": "random", "keep_grey": False, "val_photos": 256, "validate": None,
-    "checkpoint": 30.0, "device": "auto", "init": None, "init_part": [], "freeze": [], "cache_features": False,
-    "tensorboard": False,
+    "augment": "flip", "weigh": {}, "shuffle": "each", "workers": 2, "seed": 1, "resize": "short-side",
+    "resize_to": None, "resample": "bicubic", "crop": "random", "keep_grey": False, "val_photos": 256,
+    "validate": None, "checkpoint": 30.0, "device": "auto", "init": None, "init_part": [], "freeze": [],
+    "cache_features": False, "tensorboard": False,
 }
 CHANGEABLE = ("epochs", "steps", "minutes", "workers", "device", "checkpoint", "tensorboard")     # with --resume
 SCENE = 64                  # pixels of a scene
@@ -74,6 +74,8 @@ def flags():
     add("--decay", type=number(0), metavar="X", help="decoupled weight decay (0)")
     add("--gclip", type=number(0), metavar="X", help="the largest norm of a gradient (0: any)")
     add("--augment", type=_augment, metavar="HOW", help="none, flip, tenfold, or flip=0.5,scale=0.8 (flip)")
+    add("--weigh", type=weigh, metavar="HOW",
+        help="how often a pass has the photos of a folder of --data, as flowers=0.25,portraits=2 (all once)")
     add("--shuffle", choices=["each", "once"], help="each pass anew, or once (each)")
     add("--init", metavar="WEIGHTS", help="begin with these weights: a run, .safetensors, .pth, .h5, TensorFlow")
     add("--init-part", action="append", metavar="PREFIX",
@@ -269,7 +271,8 @@ def plan(training, config):
     if settings["data"] == "scenes":
         say("photos", f"scenes, drawn on the way, {data.instances:,} an epoch; {len(photos.validation)} validate")
     else:
-        say("photos", f"{len(data.names):,} in {settings['data']}, {len(photos.validation)} validate; of "
+        weighed = f", {data.instances // data.augment.copies:,} a pass" if settings["weigh"] else ""
+        say("photos", f"{len(data.names):,} in {settings['data']}{weighed}, {len(photos.validation)} validate; of "
                       f"{facts['looked']:,} looked at, {facts['damaged']} cannot be read and {facts['grey']} are "
                       "near grey: those are left out")
     free = available()

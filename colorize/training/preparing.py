@@ -93,7 +93,7 @@ class Photos:
         if held is None:
             training, held = program.held_out(training, settings["val_photos"], settings["seed"])
         self.data = self.open(training, shuffle={"each": True, "once": "once"}[settings["shuffle"]],
-                              augment=program.augment(settings["augment"]))
+                              augment=program.augment(settings["augment"]), weights=settings["weigh"])
         self.data.partial = self.data.instances < self.data.batchsize
         self.facts, self.prior = facts, prior
         if facts is None:
@@ -114,7 +114,7 @@ class Photos:
 
     def look(self, training, model):
         """Count the colours of some photos."""
-        batches = self.open(training, shuffle=True)
+        batches = self.open(training, shuffle=True, weights=self.settings["weigh"])
         self.prior = Prior(model.bins) if isinstance(model, Classifier) else None
         mean, looked = survey(batches, SURVEYED[program.kind_of(training)], self.prior)
         self.facts = {"mean": mean.tolist(), "looked": looked, "damaged": len(batches.damaged),

@@ -109,6 +109,26 @@ def test_a_tenth_is_held_out(tmp_path, capfd):
     assert "27 in" in capfd.readouterr().out
 
 
+def test_photos_are_weighed(tmp_path, capfd):
+    """Both what a pass draws and what mean colour and prior are counted on."""
+    folder, val = tmp_path / "photos", photos(tmp_path / "val", 3)
+    photos(folder / "a", 4)
+    photos(folder / "b", 6)
+    assert status(*SHORT, "--data", folder, "--val", val, "--weigh", "a=2,b=0.5", "--out", tmp_path / "run") == 0
+    said = capfd.readouterr().out
+    assert "10 in" in said and ", 11 a pass, 3 validate" in said
+    assert "without photos, c: there are a, b" in refused(capfd, *SHORT, "--data", folder, "--weigh", "c=1", "--out",
+                                                          tmp_path / "no")
+    assert status("--resume", tmp_path / "run", "--steps", "22") == 0
+    facts = []
+    for flags in (["--weigh", "b=0"], []):
+        data = folder if flags else folder / "a"
+        assert status(*SHORT, "--data", data, "--val", val, *flags, "--out", tmp_path / f"{len(facts)}") == 0
+        state = json.loads(metadata(tmp_path / f"{len(facts)}" / "last.safetensors")["state"])
+        facts.append(state["facts"]["mean"])
+    assert facts[0] == pytest.approx(facts[1], abs=1e-3)
+
+
 def test_photos_that_cannot_be_used(tmp_path, capfd):
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -269,6 +289,10 @@ def test_two_programs_in_one_directory(tmp_path, capfd):
     (["--init", __file__], "is no weight file that this reads"),
     (["--data", __file__, "--crop", "none", "--resize", "short-side"], "which has 256 x 256 pixels only with resize"),
     (["--augment", "rotate"], "expected none, flip, tenfold, or shares"),
+    (["--weigh", "flowers"], "such as flowers=0.25,portraits=2; got 'flowers'"),
+    (["--weigh", "=1"], "got '=1'"),
+    (["--weigh", "a=-1"], "got 'a=-1'"),
+    (["--weigh", "a=1"], "scenes have no folders to weigh"),
     (["--lr", "-1"], "expected a number above 0"),
     (["--freeze", "net.nose"], "no weight of nano has a name that begins with 'net.nose': there are"),
     (["--init", "missing.safetensors"], "missing.safetensors"),
@@ -298,7 +322,7 @@ def test_runs_of_older_versions_and_of_others(run, tmp_path, capfd):
     old = tmp_path / "old"
     shutil.copytree(str(run), str(old))
     config = json.loads((old / "config.json").read_text(encoding="utf-8"))
-    for key in ("tensorboard", "init_part", "gclip", "resample", "freeze"):
+    for key in ("tensorboard", "init_part", "gclip", "resample", "freeze", "weigh"):
         del config["settings"][key]
     config["recipe"] = "forgotten"
     (old / "config.json").write_text(json.dumps(config), encoding="utf-8")
