@@ -74,8 +74,8 @@ def colourful(pixels):
     """Is this a photo in colour, and not a grey or a toned one, whose hue hardly changes, and if so with L alone?"""
     if pixels.shape[2] == 1:
         return False
-    step = max(1, max(pixels.shape[:2]) // 100)
-    some = pixels[step // 2::step, step // 2::step] if step > 1 else pixels
+    down, across = (max(1, n // 100) for n in pixels.shape[:2])
+    some = pixels[down // 2::down, across // 2::across]
     lab = rgb_to_lab(some / np.float64(np.iinfo(pixels.dtype).max)).reshape(-1, 3)
     L, ab = (lab[:, 0] / 50 - 1)[:, None] ** np.arange(4), lab[:, 1:]
     hue = ab.mean(0) / max(np.hypot(*ab.mean(0)), 1e-6)

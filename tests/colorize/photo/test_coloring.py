@@ -143,6 +143,15 @@ def test_lightness_of_any_shape(height, width):
     assert np.abs(seen - 50).max() < 0.5
 
 
+@pytest.mark.parametrize("height, width", [(1, 1), (1, 200), (500, 1), (14, 3000), (3000, 1), (2, 70000)])
+@pytest.mark.parametrize("dtype", TOP)
+@pytest.mark.filterwarnings("error")
+def test_thin_photos_are_colourful_or_not(height, width, dtype):
+    assert not colourful(grey(height, width, dtype, 3))
+    colours = np.random.default_rng(0).integers(0, TOP[dtype], (height, width, 3)).astype(dtype)
+    assert colourful(colours) == (height * width > 1)
+
+
 def test_which_photos_are_colourful():
     toned = (grey(200, 200, "uint8", 3) * np.array([1, 0.85, 0.6])).astype("uint8")
     noisy = np.random.default_rng(0).normal(grey(200, 200, "uint8", 3), 3).clip(0, 255).astype("uint8")
