@@ -43,14 +43,15 @@ def test_all_are_done_and_a_bad_one_stops_no_other(folder):
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "webp", "tif", "bmp"])
-@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_thin_photos(tmp_path, ending):
     jobs = []
     for size in (200, 1), (1, 500), (3000, 14), (1, 3000):
         jobs.append(Job(str(tmp_path / f"{size[0]}.{ending}"), str(tmp_path / f"out/{size[0]}-{size[1]}.{ending}")))
         Image.effect_noise(size, 50).convert("RGB").save(jobs[-1].source)
         done, = run(jobs[-1:], red, 1)
-        assert done == Done(jobs[-1], None, (), None) and Image.open(jobs[-1].target).size == size
+        assert done == Done(jobs[-1], None, (), None)
+        with Image.open(jobs[-1].target) as image:
+            assert image.size == size
 
 
 def test_what_has_come_there_meanwhile_stays(folder):
