@@ -112,15 +112,17 @@ def whole(least=0):
     return parse
 
 
-def number(least=None, above=None):
+def number(least=None, above=None, most=None):
     """A flag's type: a finite number in that range."""
     def parse(text):
         try:
             x = float(text)
         except ValueError:
             x = math.nan
-        if not math.isfinite(x) or (least is not None and x < least) or (above is not None and x <= above):
+        if not math.isfinite(x) or (least is not None and x < least) or (above is not None and x <= above) or \
+                (most is not None and x > most):
             limit = f" of at least {least}" if least is not None else f" above {above}" if above is not None else ""
+            limit += f" and at most {most}" if most is not None else ""
             raise argparse.ArgumentTypeError(f"expected a number{limit}, got {text!r}")
         return x
     return parse

@@ -16,10 +16,11 @@ from .ops.batchnorm import bnmoments
 from .train.optimizers import Optimizer, clone
 from .walk import walk
 
-__all__ = ["load", "metadata", "save", "write", "writing"]
+__all__ = ["abandon", "load", "metadata", "save", "write", "writing"]
 
 VERSION = 1
 FLOATS = "F16", "F32", "F64"
+_begun = set()                              # temporary files of this process
 
 
 def save(path, model, opt=False, notes=None, dtype=None):
@@ -190,6 +191,7 @@ def writing(path):
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"cannot save {path}: there is no folder {folder}")
     temporary = os.path.join(folder, f".{os.path.basename(path)[:50]}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
+    _begun.add(temporary)
     try:
         with open(temporary, "xb") as file:
             yield file
@@ -202,3 +204,12 @@ def writing(path):
         if getattr(e, "filename", None) == temporary:           # a name that tells nobody anything
             e.filename = path
         raise
+    finally:
+        _begun.discard(temporary)
+
+
+def abandon():
+    """Remove what other threads have begun to write: for a process that ends at once, without them."""
+    for temporary in list(_begun):
+        with contextlib.suppress(OSError):
+            os.remove(temporary)

@@ -7,6 +7,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import minicnn as mc
+from minicnn import files
 from minicnn.files import metadata
 
 
@@ -305,3 +306,16 @@ def test_half_precision_that_does_not_fit(tmp_path):
     with pytest.raises(ValueError, match="drop one of them"):
         mc.save(tmp_path / "x", model, dtype="float16", opt=True)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_was_begun_is_abandoned(tmp_path):
+    """As by the handler of a signal, while another thread writes."""
+    with pytest.raises(FileNotFoundError):
+        with files.writing(tmp_path / "a") as file:
+            file.write(b"half")
+            files.abandon()
+            assert not list(tmp_path.iterdir())
+    with files.writing(tmp_path / "b") as file:
+        file.write(b"all")
+    files.abandon()
+    assert [p.name for p in tmp_path.iterdir()] == ["b"] and (tmp_path / "b").read_bytes() == b"all"

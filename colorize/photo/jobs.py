@@ -1,4 +1,4 @@
-"""Which photos are meant, and where each one goes: `jobs(inputs, out)` for the arguments of a command line.
+"""Which photos are meant, and where each one goes: `plan(inputs, out)` for the arguments of a command line.
 
     grandma.jpg        becomes grandma.color.jpg beside it
     photos/  -o out/   every photo in it and below it, under the same names in out/; of several folders in out/photos/
@@ -12,10 +12,13 @@ from collections import namedtuple
 
 from .writing import SUFFIXES, kind_of
 
-__all__ = ["Job", "MARKS", "STREAM", "jobs"]
+__all__ = ["Job", "MARKS", "Plan", "STREAM", "plan"]
 
 Job = namedtuple("Job", "source target")
 Job.__doc__ = "source, target: paths, or STREAM."
+Plan = namedtuple("Plan", "jobs unread wrong")
+Plan.__doc__ = """jobs: [Job] in a sensible order; unread: the photos in folders, or that match patterns, in formats
+that are not read; wrong: a sentence for each argument that stands for no photo."""
 STREAM = "-"
 ENDINGS = " ".join(SUFFIXES)
 UNREAD = set(".heic .heif .avif .gif .jp2 .j2k .jxl .psd .xcf .tga .pcx .ppm .pgm .pbm .dng .cr2 .cr3 .crw .nef .nrw "
@@ -24,35 +27,39 @@ MARKS = "color", "compare"
 MADE = re.compile(rf"\.({'|'.join(MARKS)})\.[^.]+$") # what earlier runs have written
 
 
-def jobs(inputs, out=None, mark=MARKS[0], unread=None):
-    """[Job] in a sensible order. ValueError, before anything is done, where the call cannot be meant so.
-
-    unread: a set to which the photos are added that are in folders, or match patterns, but in formats not read.
-    """
-    unread = set() if unread is None else unread
+def plan(inputs, out=None, mark=MARKS[0]):
+    """The Plan. ValueError, before anything is done, where the call cannot be meant so, or nothing is left to do."""
+    if out == "":
+        raise ValueError("-o got an empty name: name a folder or a file, or leave it out")
     if STREAM in inputs:
-        return [_stream(inputs, out)]
-    found = {}                                      # a photo that is named twice is done once
+        return Plan([_stream(inputs, out)], set(), [])
+    found, unread, wrong = {}, set(), []            # a photo that is named twice is done once
     for text in inputs:
-        for path, name in _found(text, out, len(inputs) > 1, unread):
-            found.setdefault(os.path.realpath(path), (path, name))
+        try:
+            for path, name in _found(text, out, len(inputs) > 1, unread):
+                found.setdefault(os.path.realpath(path), (path, name))
+        except ValueError as e:
+            wrong.append(str(e))
     photos = list(found.values())
+    if not photos:
+        raise ValueError("; ".join(wrong) or f"there is no photo in {inputs[0]}, only results")
     single = len(inputs) == 1 and len(photos) == 1 and os.path.isfile(inputs[0])
     if out == STREAM or (out and single and not _is_folder(out)):
         if not single:
             raise ValueError(f"-o {STREAM} takes one photo, and there are {len(photos)}: name a folder with -o")
-        return [Job(photos[0][0], _apart(photos[0][0], _writable(out)))]
+        return Plan([Job(photos[0][0], _apart(photos[0][0], _writable(out)))], unread, wrong)
     if out and not os.path.isdir(out) and (os.path.lexists(out) or kind_of(out)):
         raise ValueError(f"-o {out} is a file, which is for one photo that is named itself: name a folder")
     made = {os.path.realpath(_marked(path, m)) for path, _ in photos for m in MARKS}
     photos = [(path, name) for path, name in photos if os.path.realpath(path) not in made]      # by a shell's "*.jpg"
-    return _distinct([Job(path, _target(path, name, out, mark)) for path, name in photos])
+    return Plan(_distinct([Job(path, _target(path, name, out, mark)) for path, name in photos]), unread, wrong)
 
 
 def _writable(out):
     """-o, which must say a format that can be written."""
     if out != STREAM and kind_of(out) is None:
-        raise ValueError(f"-o {out} does not say which format: let it end in {ENDINGS}, or in {os.sep} for a folder")
+        raise ValueError(f"-o {out} does not say which format: let it end in {ENDINGS}, or in {os.sep} for a "
+                         f"folder; {STREAM} is standard output")
     return out
 
 
@@ -66,18 +73,21 @@ def _stream(inputs, out):
 
 def _is_folder(out):
     """Is -o a folder? What is not there is one if it ends so, or has no ending like a file's."""
-    return os.path.isdir(out) or out.endswith(("/", os.sep)) or not os.path.splitext(out)[1]
+    if os.path.lexists(out):
+        return os.path.isdir(out)
+    return out.endswith(("/", os.sep)) or not os.path.splitext(out)[1]
 
 
 def _found(text, out, several, unread):
-    """[(path, its name under -o)] for one argument; of several folders each keeps its own name. unread: see jobs."""
+    """[(path, its name under -o)] for one argument; of several folders each keeps its own name. unread: see Plan."""
     result = os.path.realpath(out) if out else None
     if os.path.isdir(text):
         if several and os.path.realpath(text) == result:        # a shell's "album/*" names the results, too
             return []
         found = _below(text, result, unread)
         if not found:
-            raise ValueError(f"there is no photo in {text}: expected files that end in {ENDINGS}, in it or below it"
+            raise ValueError(f"there is no photo in {text}: expected files that end in {ENDINGS}, in it or below it, "
+                             "other than results (name.color.jpg)"
                              + (f"; there are {len(unread)} in formats that are not read" if unread else ""))
         start = os.path.dirname(os.path.abspath(text)) if several else text
         return [(path, os.path.relpath(path, start)) for path in found]
@@ -89,7 +99,8 @@ def _found(text, out, several, unread):
     found = _photos(sorted(p for p in glob.glob(text, recursive=True) if os.path.isfile(p)
                            and (_in(fixed, result) or not _in(p, result))), unread)
     if not found:
-        raise ValueError(f"no photo matches {text}: expected files that end in {ENDINGS}")
+        raise ValueError(f"no photo matches {text}: expected files that end in {ENDINGS}, other than results "
+                         "(name.color.jpg)")
     return [(path, os.path.relpath(path, fixed or os.curdir)) for path in found]
 
 
@@ -153,5 +164,5 @@ def _distinct(planned):
         first = targets.setdefault(os.path.realpath(job.target), job)
         if first is not job:
             raise ValueError(f"{first.source} and {job.source} would both become {job.target}: give the folder that "
-                             "both are in, or run them one after the other")
+                             "both are in, or do each with an -o of its own")
     return planned

@@ -29,8 +29,8 @@ FULL = errno.ENOSPC, errno.EDQUOT           # the disk has no room, or this user
 
 
 class run:
-    """Iterates over the Done of every job as it ends. Leaving it early (Ctrl-C) lets photos that are begun be ended.
-    So does a full disk, after which no other photo is begun.
+    """Iterates over the Done of every job as it ends. After stop(), and when the disk is full, photos that are begun
+    are ended, and no other one is begun.
 
     painter: a Painter; compare: write before and after side by side; mean: write nothing, only tell the mean colour;
     force: overwrite what is there.
@@ -54,7 +54,11 @@ class run:
                     if future.result() is not None:
                         yield future.result()
             finally:
-                self.stopped.set()
+                self.stop()
+
+    def stop(self):
+        """Begin no other photo."""
+        self.stopped.set()
 
     def one(self, job):
         """Done of a job; None where it was not begun, or was not the first to find the disk full."""
@@ -65,7 +69,7 @@ class run:
             if os.environ.get("COLORIZE_TRACEBACK"):
                 raise
             if getattr(e, "errno", None) in FULL:
-                self.stopped.set()
+                self.stop()
                 if not self.full.acquire(blocking=False):
                     return None
             return Done(job, sentence(e, job), (), None)
@@ -125,7 +129,7 @@ def sentence(error, job):
 
 
 def standard_input():
-    data = sys.stdin.buffer.read(MOST + 1)
+    data = sys.stdin.buffer.read(MOST + 1) if sys.stdin else b""
     if not data:
         raise ValueError("nothing came from standard input: send a photo with < photo.jpg")
     if len(data) > MOST:

@@ -69,7 +69,8 @@ def kind_of(path):
     if tensorbundle.prefix_of(path):
         return "tensorflow"
     if os.path.isdir(path):
-        raise ValueError(f"{path} is a folder without a TensorFlow checkpoint: name a file")
+        raise ValueError(f"{path} is a folder without a run's best.safetensors and without a TensorFlow checkpoint: "
+                         "name a file")
     with open(path, "rb") as file:
         start = file.read(9)
     if start[:4] == b"PK\x03\x04" or start[:2] == b"\x80\x02":

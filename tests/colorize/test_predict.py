@@ -94,7 +94,7 @@ def test_a_folder_again_and_by_force(folder, capsys):
     assert "1 photo coloured" in capsys.readouterr().out
     assert {n for n in stamps if os.stat(f"out/{n}").st_mtime_ns == stamps[n]} == {"below/sepia.png", "grey.jpg"}
     assert colorize("photos", "-o", "out") == 0
-    assert capsys.readouterr().out == "3 photos done before (--force does them again)\n"
+    assert capsys.readouterr().out == f"3 photos done before ({predict.FORCE})\n"
     assert colorize("photos", "-o", "out", "--force") == 0
     assert all(os.stat(f"out/{n}").st_mtime_ns != stamps[n] for n in stamps)
 
@@ -156,10 +156,24 @@ def test_a_full_disk(folder, capsys, monkeypatch):
     assert "0 photos coloured in" in out and "; 1 failed; 2 photos not done, for the disk is full\n" in out
 
 
+def test_what_stands_for_no_photo_stops_no_other(folder, capsys):
+    os.mkdir("empty")
+    assert colorize("photos/grey.jpg", "empty", "-o", "out", "gone.jpg") == 1
+    out, err = capsys.readouterr()
+    assert "1 photo coloured" in out and made("out") == ["grey.jpg"]
+    assert [line[:35] for line in err.splitlines()] == ["colorize: there is no photo in empt",
+                                                        "colorize: there is no gone.jpg: nam"]
+
+
+def test_photos_behind_flags(folder):
+    assert colorize("photos/grey.jpg", "--saturation", "0.8", "photos/deep.png", "-o", "out", "photos/below") == 0
+    assert len(made("out")) == 3
+
+
 def test_a_result_that_is_there(folder, capsys):
     (folder / "x.jpg").write_bytes(b"mine")
     assert colorize("photos/grey.jpg", "-o", "x.jpg") == 0
-    assert capsys.readouterr().out == "x.jpg is there already (--force overwrites it)\n"
+    assert capsys.readouterr().out == f"x.jpg is there already ({predict.FORCE})\n"
     assert (folder / "x.jpg").read_bytes() == b"mine"
     assert colorize("photos/grey.jpg", "-o", "x.jpg", "--force") == 0 and lab("x.jpg").shape == (90, 120, 3)
 
@@ -294,7 +308,8 @@ def test_how_many_pixels_models_see(weights):
 
 @pytest.mark.parametrize("argv, text", [
     ("nothing.jpg", "there is no nothing.jpg: name a photo, a folder, or a pattern"),
-    ("photos/grey.jpg --saturation much", "expected a number of at least 0, got 'much'"),
+    ("photos/grey.jpg --saturation much", "expected a number of at least 0 and at most 100, got 'much'"),
+    ("photos/grey.jpg --saturation 1e30", "expected a number of at least 0 and at most 100, got '1e30'"),
     ("photos/grey.jpg --temperature 0", "expected a number above 0, got '0'"),
     ("photos/grey.jpg --hint 1,2,blue", "expected x,y,#rrggbb"),
     ("photos --hint 1,2,#0000ff", "--hint is for one photo, and there are 3"),
@@ -306,6 +321,7 @@ def test_how_many_pixels_models_see(weights):
     ("photos/grey.jpg --device tpu", "expected 'cpu', 'cuda'"),
     ("photos/grey.jpg -o photos/grey.jpg --force", "which is never overwritten"),
     ("photos -o photos --force", "which is never overwritten"),
+    ("photos/grey.jpg --mean --force", "--mean writes nothing"),
     ("photos/grey.jpg --sat 2", "unrecognized arguments: --sat 2"),
     ("", "the following arguments are required: PHOTO"),
 ])
@@ -394,12 +410,6 @@ def test_a_few_photos_load_no_compiler(folder, weights):
     assert out.splitlines()[-1] == "0 False" and len(made("out")) == 3
 
 
-def test_standard_output_is_closed(folder, weights):
-    command = f"exec {sys.executable} -m colorize photos -o out --weights {weights} >&-"
-    done = subprocess.run(["sh", "-c", command], env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE)
-    assert done.returncode == 0 and b"Traceback" not in done.stderr and len(made("out")) == 3
-
-
 def test_names_that_are_no_text(folder, weights):
     os.rename("photos/grey.jpg", b"photos/gr\xe4.jpg")
     done = subprocess.run([sys.executable, "-m", "colorize", "photos", "--weights", str(weights)], check=True,
@@ -408,22 +418,59 @@ def test_names_that_are_no_text(folder, weights):
     assert b"3 photos coloured" in done.stdout and os.path.exists(b"photos/gr\xe4.color.jpg")
 
 
-@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_stopped(folder, weights, number, status):
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_streams_that_are_closed(folder, weights, closed):
+    """Some launchers have none of them."""
+    command = f"exec {sys.executable} -m colorize photos -o out --weights {weights} {closed}"
+    done = subprocess.run(["sh", "-c", command], env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE)
+    assert done.returncode == 0 and len(made("out")) == 3
+    for command, text in ((f"photos/grey.jpg -o - --weights {weights} >&-", b"standard output is closed"),
+                          (f"- -o x.jpg --weights {weights} <&-", b"nothing came from standard input")):
+        done = subprocess.run(["sh", "-c", f"exec {sys.executable} -m colorize {command}"], stderr=subprocess.PIPE,
+                              env={**os.environ, "PYTHONPATH": str(ROOT)})
+        assert done.returncode in (1, 2) and text in done.stderr and b"Traceback" not in done.stderr
+
+
+def many_large(folder):
+    """41 photos of 3 megapixels more."""
     y, x = np.mgrid[:1500, :2000]
     Image.fromarray(((x // 7 + y // 5) % 256).astype("uint8")).save("photos/large.png")
     data = (folder / "photos/large.png").read_bytes()
     for i in range(40):
         (folder / f"photos/large{i}.png").write_bytes(data)
-    process = started("photos", "-o", "out", "--weights", weights)
+
+
+def begun(*argv):
+    """The command, once it has begun to write into out/."""
+    process = started(*argv)
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not (folder / "out").exists():
+    while time.monotonic() < deadline and not os.path.isdir("out"):
         time.sleep(0.05)
+    return process
+
+
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped(folder, weights, number, status):
+    many_large(folder)
+    process = begun("photos", "-o", "out", "--weights", weights)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == status and b"the same command does the rest" in err and b"Traceback" not in err
+    assert process.returncode == status and b"Traceback" not in err and b"once more stops at once" in err
     names = made("out")
+    assert f"{len(names)} of 44 photos are done; the same command does the rest".encode() in err
     assert 0 < len(names) < 44 and all(not os.path.basename(name).startswith(".") for name in names)
     for name in names:
         with Image.open(f"out/{name}") as image:
             image.load()
+
+
+def test_stopped_twice(folder, weights):
+    many_large(folder)
+    process = begun("photos", "-o", "out", "--weights", weights)
+    process.send_signal(signal.SIGINT)
+    assert any(b"once more stops at once" in line for line in process.stderr)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and b"Traceback" not in err
+    assert all(not os.path.basename(name).startswith(".") for name in made("out"))

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from colorize.photo.jobs import Job, jobs
+from colorize.photo.jobs import Job, plan
 
 
 @pytest.fixture
@@ -19,11 +19,11 @@ def tree(tmp_path, monkeypatch):
 
 
 def pairs(*args, **options):
-    return [(job.source, job.target) for job in jobs(*args, **options)]
+    return [(job.source, job.target) for job in plan(*args, **options).jobs]
 
 
 def test_beside_the_photo(tree):
-    assert jobs(["photos/a.jpg"]) == [Job("photos/a.jpg", "photos/a.color.jpg")]
+    assert plan(["photos/a.jpg"]).jobs == [Job("photos/a.jpg", "photos/a.color.jpg")]
     assert pairs(["photos/b.TIF"], mark="compare") == [("photos/b.TIF", "photos/b.compare.TIF")]
 
 
@@ -48,8 +48,8 @@ def test_several_folders_keep_their_names(tree):
 def test_the_results_folder_may_be_inside(tree):
     (tree / "photos/out/sub").mkdir(parents=True)
     (tree / "photos/out/sub/a.jpg").write_bytes(b"x")
-    assert len(jobs(["photos"], "photos/out")) == 4
-    assert len(jobs(["photos/a.jpg", "photos/b.TIF", "photos/out", "photos/sub"], "photos/out")) == 4
+    assert len(plan(["photos"], "photos/out").jobs) == 4
+    assert len(plan(["photos/a.jpg", "photos/b.TIF", "photos/out", "photos/sub"], "photos/out").jobs) == 4
     for pattern in ("photos/**", "**/*.*"):
         assert [source for source, _ in pairs([pattern], "photos/out")] == [
             "photos/a.jpg", "photos/b.TIF", "photos/sub/a.jpg", "photos/sub/deep/c.png"]
@@ -64,22 +64,22 @@ def test_comparisons_have_names_of_their_own(tree):
 
 def test_the_results_folder_may_not_be_the_photos_own(tree):
     with pytest.raises(ValueError, match="photos.a.jpg is the photo itself, which is never overwritten"):
-        jobs(["photos"], "photos")
+        plan(["photos"], "photos")
     with pytest.raises(ValueError, match="photos/a.jpg is one of the photos, which are never overwritten"):
-        jobs(["photos/sub/a.jpg", "photos/a.jpg"], "photos")
+        plan(["photos/sub/a.jpg", "photos/a.jpg"], "photos")
     with pytest.raises(ValueError, match="a.jpg is the photo itself"):
-        jobs(["photos/a.jpg"], "photos/sub/../a.jpg")
+        plan(["photos/a.jpg"], "photos/sub/../a.jpg")
 
 
 def test_a_photo_by_another_name_is_not_overwritten(tree):
     """Another name by a hard link here; on some disks A.jpg is another name of a.jpg."""
     os.link("photos/a.jpg", "photos/sub/A.jpg")
     with pytest.raises(ValueError, match="photos/sub/A.jpg is the photo itself"):
-        jobs(["photos/a.jpg"], "photos/sub/A.jpg")
+        plan(["photos/a.jpg"], "photos/sub/A.jpg")
     os.mkdir("out")
     os.link("photos/sub/a.jpg", "out/b.TIF")
     with pytest.raises(ValueError, match="out/b.TIF is one of the photos"):
-        jobs(["photos/b.TIF", "photos/sub/a.jpg"], "out")
+        plan(["photos/b.TIF", "photos/sub/a.jpg"], "out")
 
 
 def test_patterns(tree):
@@ -95,16 +95,15 @@ def test_endings_that_are_read_and_others(tree):
     for name in ("1.jfif", "2.JPE", "3.heic", "sub/4.GIF", "sub/deep/5.avif", ".6.heic", "7.txt"):
         (tree / "photos" / name).write_bytes(b"x")
     os.symlink("photos", "link")
-    unread = set()
-    found = [source for source, _ in pairs(["photos", "link"], unread=unread)]
-    assert len(found) == 6 and found[:3] == ["photos/1.jfif", "photos/2.JPE", "photos/a.jpg"]
+    found, unread, _ = plan(["photos", "link"])
+    assert [job.source for job in found[:3]] == ["photos/1.jfif", "photos/2.JPE", "photos/a.jpg"] and len(found) == 6
     assert unread == {os.path.realpath(f"photos/{name}") for name in ("3.heic", "sub/4.GIF", "sub/deep/5.avif")}
-    unread = set()
-    assert len(pairs(["photos/*"], unread=unread)) == 4 and len(unread) == 1
+    found, unread, _ = plan(["photos/*"])
+    assert len(found) == 4 and len(unread) == 1
     (tree / "phone").mkdir()
     (tree / "phone/a.heic").write_bytes(b"x")
     with pytest.raises(ValueError, match="there is no photo in phone: .* there are 1 in formats that are not read"):
-        jobs(["phone"])
+        plan(["phone"])
 
 
 def test_results_that_the_shell_names_are_no_photos(tree):
@@ -123,45 +122,62 @@ def test_a_photo_named_twice_is_done_once(tree):
 
 def test_two_photos_may_not_become_one(tree):
     with pytest.raises(ValueError, match="photos/a.jpg and photos/sub/a.jpg would both become out/a.jpg"):
-        jobs(["photos/a.jpg", "photos/sub/a.jpg"], "out")
+        plan(["photos/a.jpg", "photos/sub/a.jpg"], "out")
 
 
 def test_one_photo_to_a_file(tree):
-    assert jobs(["photos/a.jpg"], "x/new.PNG") == [Job("photos/a.jpg", "x/new.PNG")]
-    assert jobs(["photos/a.jpg"], "-") == [Job("photos/a.jpg", "-")]
+    assert plan(["photos/a.jpg"], "x/new.PNG").jobs == [Job("photos/a.jpg", "x/new.PNG")]
+    assert plan(["photos/a.jpg"], "-").jobs == [Job("photos/a.jpg", "-")]
     assert pairs(["photos/a.jpg"], "new/") == [("photos/a.jpg", "new/a.jpg")]
     assert pairs(["photos/a.jpg"], "new") == [("photos/a.jpg", "new/a.jpg")]
     (tree / "there.png").mkdir()
     assert pairs(["photos/a.jpg"], "there.png") == [("photos/a.jpg", "there.png/a.jpg")]
     with pytest.raises(ValueError, match=r"-o new.gif does not say which format: let it end in \.jpg"):
-        jobs(["photos/a.jpg"], "new.gif")
+        plan(["photos/a.jpg"], "new.gif")
 
 
 def test_streams(tree):
-    assert jobs(["-"]) == [Job("-", "-")]
-    assert jobs(["-"], "new.webp") == [Job("-", "new.webp")]
+    assert plan(["-"]).jobs == [Job("-", "-")]
+    assert plan(["-"], "new.webp").jobs == [Job("-", "new.webp")]
     with pytest.raises(ValueError, match="stands alone, and there are 1 others beside it"):
-        jobs(["-", "photos/a.jpg"])
+        plan(["-", "photos/a.jpg"])
     with pytest.raises(ValueError, match="has no name: name a file with -o"):
-        jobs(["-"], "out/")
+        plan(["-"], "out/")
     with pytest.raises(ValueError, match="-o - takes one photo, and there are 4"):
-        jobs(["photos"], "-")
+        plan(["photos"], "-")
 
 
 def test_what_is_not_there(tree):
     (tree / "empty").mkdir()
-    with pytest.raises(ValueError, match="there is no nothing.jpg: name a photo, a folder, or a pattern"):
-        jobs(["photos/a.jpg", "nothing.jpg"])
-    with pytest.raises(ValueError, match="there is no photo in empty: expected files that end in .jpg"):
-        jobs(["empty"])
-    with pytest.raises(ValueError, match=r"no photo matches photos/\*.txt"):
-        jobs(["photos/*.txt"])
+    none = "there is no nothing.jpg: name a photo, a folder, or a pattern"
+    for inputs, text in ((["empty"], "there is no photo in empty: expected files that end in .jpg"),
+                         (["photos/*.txt"], r"no photo matches photos/\*.txt"), (["nothing.jpg"], none),
+                         (["nothing.jpg", "empty"], none + ".*; there is no photo in empty")):
+        with pytest.raises(ValueError, match=text):
+            plan(inputs)
+    (tree / "empty/a.color.jpg").write_bytes(b"x")
+    for text in ("empty", "empty/*"):
+        with pytest.raises(ValueError, match="other than results"):
+            plan([text])
+    with pytest.raises(ValueError, match="only results"):
+        plan(["empty", "empty"], "empty")
+    with pytest.raises(ValueError, match="-o got an empty name"):
+        plan(["photos"], "")
+
+
+def test_what_is_not_there_stops_no_other(tree):
+    (tree / "empty").mkdir()
+    found, _, wrong = plan(["photos/a.jpg", "nothing.jpg", "empty", "photos/*.TIF"])
+    assert [job.source for job in found] == ["photos/a.jpg", "photos/b.TIF"]
+    assert len(wrong) == 2 and "no nothing.jpg" in wrong[0] and "no photo in empty" in wrong[1]
 
 
 def test_results_may_not_land_on_a_file(tree):
     (tree / "plain").write_bytes(b"x")
-    for inputs, out in ((["photos/b.TIF", "photos/sub"], "photos/a.jpg"), (["photos/a.jpg"], "plain"),
+    with pytest.raises(ValueError, match="-o plain does not say which format"):
+        plan(["photos/a.jpg"], "plain")
+    for inputs, out in ((["photos/b.TIF", "photos/sub"], "photos/a.jpg"), (["photos"], "plain"),
                         (["photos"], "new.png")):
         with pytest.raises(ValueError, match=f"-o {out} is a file, which is for one photo that is named itself"):
-            jobs(inputs, out)
+            plan(inputs, out)
     assert pairs(["photos/*.jpg"], "results.v2") == [("photos/a.jpg", "results.v2/a.jpg")]

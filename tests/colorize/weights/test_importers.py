@@ -31,5 +31,5 @@ def test_files_that_are_not_there(tmp_path):
     model = models.build("jetson", width=0.1)
     with pytest.raises(FileNotFoundError):
         importers.load(tmp_path / "nothing.pth", model)
-    with pytest.raises(ValueError, match="a folder without a TensorFlow checkpoint"):
+    with pytest.raises(ValueError, match="a folder without a run's best.safetensors and without a TensorFlow"):
         importers.load(tmp_path, model)
