@@ -1,17 +1,21 @@
 """A photo's pixels in colour: shrunk to its lightness for the model, and painted with the ab that the model gave.
 
 Both go through the photo in blocks that lie in the cache, several of them at a time, so that memory stays bounded
-whatever the photo's size. Pixels are uint8 or uint16 of shape (H, W, 1) or (H, W, 3), in sRGB; they keep their L.
+whatever the photo's size. Pixels are uint8 or uint16 of shape (H, W, 1) or (H, W, 3), and keep their L; what their
+numbers mean is said by a Space.
 """
 import functools
+import itertools
+from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from ..color import BACKWARD, FORWARD, SLACK, cie_root, companded, linear_light, rgb_to_lab
+from ..color import SLACK, cie_root, rgb_to_lab
 from ..models.resize import METHODS
+from .space import SRGB
 
 __all__ = ["colourful", "lightness", "painted"]
 
@@ -24,24 +28,35 @@ CUBIC, REACH = METHODS["pillow"][:2]
 # ------------------------------------------------------------------ tables
 
 
-@functools.lru_cache(maxsize=None)
-def _tables(dtype):
-    """For levels of uint8 or uint16: f of grey, (levels,); the share of each channel in the luminance, (3, levels);
-    f of luminance in equal steps; and the level of linear light in equal steps, as that dtype."""
+Tables = namedtuple("Tables", "grey shares root levels backward")
+Tables.__doc__ = """For levels of uint8 or uint16 in a Space: f of grey, (levels,); the share of each channel in the
+luminance, (3, levels); f of luminance in equal steps; for all channels or each, (1 or 3, steps), the level of linear
+light in equal steps, as that dtype; and the matrix from X, Y, Z to linear RGB."""
+
+
+@functools.lru_cache(maxsize=6)             # of 16 bits they have 8 megabytes
+def _tables(space, dtype):
     top = np.iinfo(dtype).max
-    light = linear_light(np.arange(top + 1) / top)
-    steps = np.linspace(0, 1, 1 << 16 if dtype == "uint8" else 1 << 20)
-    return (cie_root(light).astype("float32"), (FORWARD[1][:, None] * light).astype("float32"),
-            cie_root(steps).astype("float32"), (companded(steps) * top + 0.5).astype(dtype))
+    shares = space.forward[1][:, None] * space.light(np.arange(top + 1) / top)
+    root, steps = _root(1 << 16 if dtype == "uint8" else 1 << 20)
+    levels = (space.levels(steps) * top + 0.5).astype(dtype)
+    return Tables(cie_root(shares.sum(0)).astype("float32"), shares.astype("float32"), root, levels,
+                  space.backward.astype("float32"))
 
 
-def _luminance(pixels):
+@functools.lru_cache(maxsize=2)
+def _root(n):
+    """f of luminance in n equal steps, float32, and these."""
+    steps = np.linspace(0, 1, n)
+    return cie_root(steps).astype("float32"), steps
+
+
+def _luminance(pixels, tables):
     """f(Y) = (L + 16) / 116 of pixels (..., 1 or 3), shape (...), float32."""
-    grey, shares, f, _ = _tables(pixels.dtype.name)
     if pixels.shape[-1] == 1:
-        return np.take(grey, pixels[..., 0], mode="clip")
-    light = sum(np.take(share, pixels[..., c], mode="clip") for c, share in enumerate(shares))
-    return np.take(f, _steps(light, len(f)), mode="clip")
+        return np.take(tables.grey, pixels[..., 0], mode="clip")
+    light = sum(np.take(share, pixels[..., c], mode="clip") for c, share in enumerate(tables.shares))
+    return np.take(tables.root, _steps(light, len(tables.root)), mode="clip")
 
 
 def _steps(light, n):
@@ -52,9 +67,9 @@ def _steps(light, n):
 # ------------------------------------------------------------------ the lightness that a model sees
 
 
-def lightness(pixels, size, threads=1):
+def lightness(pixels, size, threads=1, space=SRGB):
     """L (h, w) float32 in 0..100 at size = (h, w), every pixel of the photo counted."""
-    (H, W), (h, w) = pixels.shape[:2], size
+    (H, W), (h, w), tables = pixels.shape[:2], size, _tables(space, pixels.dtype.name)
     ky, kx = max(1, H // (FINEST * h)), max(1, W // (FINEST * w))
     coarse = np.empty((-(-H // ky), -(-W // kx)), "float32")
     cols = kx * max(1, WIDE // kx)
@@ -62,7 +77,7 @@ def lightness(pixels, size, threads=1):
 
     def one(corner):
         y, x = corner
-        box = Image.fromarray(_luminance(pixels[y:y + rows, x:x + cols])).reduce((kx, ky))
+        box = Image.fromarray(_luminance(pixels[y:y + rows, x:x + cols], tables)).reduce((kx, ky))
         coarse[y // ky:-(-(y + rows) // ky), x // kx:-(-(x + cols) // kx)] = np.asarray(box)
 
     _each(one, [(y, x) for y in range(0, H, rows) for x in range(0, W, cols)], threads)
@@ -88,12 +103,12 @@ def colourful(pixels):
 # ------------------------------------------------------------------ painting
 
 
-def painted(pixels, ab, threads=1, out=None):
+def painted(pixels, ab, threads=1, out=None, space=SRGB):
     """RGB (H, W, 3) of the pixels' dtype: their L, and ab (h, w, 2) in Lab units, enlarged bicubically.
 
-    Colours that sRGB does not have lose chroma, at the same L and hue, until it does. `out` may be `pixels`.
+    Colours that the space does not have lose chroma, at the same L and hue, until it does. `out` may be `pixels`.
     """
-    H, W = pixels.shape[:2]
+    (H, W), tables = pixels.shape[:2], _tables(space, pixels.dtype.name)
     out = np.empty((H, W, 3), pixels.dtype) if out is None else out
     planes = np.ascontiguousarray(ab.astype("float32").transpose(2, 0, 1)) / np.array([500, 200], "float32")[:, None,
                                                                                                              None]
@@ -106,7 +121,7 @@ def painted(pixels, ab, threads=1, out=None):
         for x, left, across in columns:
             block = slice(y, y + rows), slice(x, x + WIDE)
             colour = part[..., left:left + across.shape[1]] @ across.T
-            _paint(pixels[block], colour, out[block])
+            _paint(pixels[block], colour, out[block], tables)
 
     with threadpool_limits(1, "blas"):      # its own threads would wait for each other
         _each(one, range(0, H, rows), threads)
@@ -123,25 +138,23 @@ def _band(old, new, start, stop):
     return first, (m / m.sum(1, keepdims=True)).astype("float32")
 
 
-def _paint(pixels, ab, out):
+def _paint(pixels, ab, out, tables):
     """One block: pixels (h, w, channels), ab (2, h, w) in units of 500 and 200, out (h, w, 3)."""
-    levels = _tables(pixels.dtype.name)[3]
-    y = _luminance(pixels).ravel()
+    y = _luminance(pixels, tables).ravel()
     a, b = ab.reshape(2, -1)
-    rgb = _light(y, a, b)
+    rgb = _light(y, a, b, tables)
     bad = np.flatnonzero(_outside(rgb))
     if bad.size:
-        rgb[:, bad] = _kept(y[bad], a[bad], b[bad])
-    for c, plane in enumerate(rgb):
+        rgb[:, bad] = _kept(y[bad], a[bad], b[bad], tables)
+    for c, (plane, levels) in enumerate(zip(rgb, itertools.cycle(tables.levels))):
         out[..., c] = np.take(levels, _steps(plane, len(levels)), mode="clip").reshape(out.shape[:2])
 
 
-def _light(y, a, b):
+def _light(y, a, b, tables):
     """Linear RGB (3, n) of f(Y), a / 500 and b / 200."""
-    return _FROM_XYZ @ _cube(np.stack([y + a, y, y - b]))
+    return tables.backward @ _cube(np.stack([y + a, y, y - b]))
 
 
-_FROM_XYZ = BACKWARD.astype("float32")
 _EDGE = 0.2068966                           # where f begins to be the cube root; below it is a straight line
 
 
@@ -158,14 +171,14 @@ def _outside(rgb):
     return (rgb.min(0) < -SLACK) | (rgb.max(0) > 1 + SLACK)
 
 
-def _kept(y, a, b):
+def _kept(y, a, b, tables):
     """Linear RGB of colours outside of the gamut, with as much of their chroma as fits."""
     share, step = np.zeros(len(y), "float32"), 1.0
     for _ in range(HALVINGS):
         step /= 2
         more = share + np.float32(step)
-        share = np.where(_outside(_light(y, a * more, b * more)), share, more)
-    return _light(y, a * share, b * share)
+        share = np.where(_outside(_light(y, a * more, b * more, tables)), share, more)
+    return _light(y, a * share, b * share, tables)
 
 
 def _each(f, items, threads):

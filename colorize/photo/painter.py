@@ -8,6 +8,7 @@ from minicnn.device import current, to
 from .coloring import lightness, painted
 from .hints import spread
 from .photo import Photo
+from .space import SRGB
 
 __all__ = ["SATURATION", "SHORT_SIDE", "Painter"]
 
@@ -27,9 +28,9 @@ class Painter:
             self.model.size = SHORT_SIDE
         self.lock = threading.Lock()        # a fused network works for one thread at a time
 
-    def guess(self, pixels, threads=1):
+    def guess(self, pixels, threads=1, space=SRGB):
         """The colours of a photo's pixels as the model sees them, hints included: ab (h, w, 2) in Lab units."""
-        L = lightness(pixels, self.model.working_size(*pixels.shape[:2]), threads)
+        L = lightness(pixels, self.model.working_size(*pixels.shape[:2]), threads, space)
         with self.lock:
             ab = to("cpu", self.model.small(to(current(), L[None])))[0]
         if not np.isfinite(ab).all():
@@ -39,13 +40,13 @@ class Painter:
 
     def __call__(self, photo, compare=False, threads=1):
         """The photo in colour; its own pixels may be overwritten. compare: before and after, side by side."""
-        pixels, ab = photo.pixels, self.guess(photo.pixels, threads)
+        pixels, ab = photo.pixels, self.guess(photo.pixels, threads, photo.space)
         height, width, channels = pixels.shape
         if not compare:
             own = pixels if channels == 3 and pixels.flags.writeable else None
-            return photo.with_pixels(painted(pixels, ab, threads, own))
+            return photo.with_pixels(painted(pixels, ab, threads, own, photo.space))
         both = np.empty((height, 2 * width, 3), pixels.dtype)
         both[:, :width] = pixels
-        painted(pixels, ab, threads, both[:, width:])
+        painted(pixels, ab, threads, both[:, width:], photo.space)
         alpha = None if photo.alpha is None else np.tile(photo.alpha, 2)
-        return Photo(both, alpha, photo.kind, photo.info, photo.notes)
+        return Photo(both, alpha, photo.kind, photo.info, photo.notes, photo.space)

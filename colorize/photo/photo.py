@@ -1,6 +1,8 @@
 """A photo in memory: its pixels, and what its file said beside them."""
 import numpy as np
 
+from .space import SRGB
+
 __all__ = ["Photo"]
 
 
@@ -13,9 +15,10 @@ class Photo:
         luminance first), "compression" (of a TIFF), "lossless" (of a WebP), "segments" (of a JPEG) and "chunks" (of a
         PNG), (name, bytes) each.
     notes: sentences for the user, such as which frame was taken.
+    space: the Space that says what the pixels' numbers mean: of the profile in `info`, or sRGB.
     """
 
-    def __init__(self, pixels, alpha=None, kind="PNG", info=None, notes=()):
+    def __init__(self, pixels, alpha=None, kind="PNG", info=None, notes=(), space=SRGB):
         if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or pixels.dtype not in (np.uint8, np.uint16):
             raise ValueError(f"a Photo needs pixels (H, W, 1 or 3) of uint8 or uint16, got {pixels.shape} of "
                              f"{pixels.dtype}")
@@ -23,8 +26,8 @@ class Photo:
             raise ValueError(f"a Photo with pixels {pixels.shape} of {pixels.dtype} needs alpha like them, got "
                              f"{alpha.shape} of {alpha.dtype}")
         self.pixels, self.alpha, self.kind = pixels, alpha, kind
-        self.info, self.notes = info or {}, tuple(notes)
+        self.info, self.notes, self.space = info or {}, tuple(notes), space
 
     def with_pixels(self, pixels):
         """The same photo with other pixels, of the same height and width."""
-        return Photo(pixels, self.alpha, self.kind, self.info, self.notes)
+        return Photo(pixels, self.alpha, self.kind, self.info, self.notes, self.space)

@@ -3,21 +3,29 @@ import numpy as np
 
 from ..data.photos import Unreadable
 from . import profiles
+from .space import SRGB
 
 __all__ = ["STRIP", "arrays"]
 
 STRIP = 1 << 20             # pixels that are converted at once
+CONVERTED = "its colour profile has tables, or is damaged: its colours became sRGB"
+DAMAGED = "its colour profile is damaged: its colours are taken for sRGB"
 
 
 def arrays(found):
-    """(pixels, alpha) of a Found: upright, (H, W, 1 or 3) uint8 or uint16, and (H, W) or None."""
-    if found.deep:
-        pixels, alpha = _deep(found)
-    else:
-        pixels, alpha = _plain(found)
-    if found.info.get("icc"):
-        pixels = _profiled(pixels, found.info)
-    return pixels, alpha
+    """(pixels, alpha, space) of a Found: upright, (H, W, 1 or 3) uint8 or uint16; (H, W) or None; a Space.
+
+    What is to be said about its profile is added to its notes.
+    """
+    pixels, alpha = _deep(found) if found.deep else _plain(found)
+    kind = profiles.space(found.info.get("icc"))
+    if kind == "RGB":
+        pixels, space = _in_rgb(pixels, found)
+        return pixels, alpha, space
+    icc = found.info.pop("icc", None)
+    if kind == "GRAY" and pixels.shape[2] == 1:
+        _from_grey(pixels, icc)
+    return pixels, alpha, SRGB
 
 
 def _strips(height, width):
@@ -163,15 +171,31 @@ def _divide(pixels, alpha):
 # ------------------------------------------------------------------ profiles
 
 
-def _profiled(pixels, info):
-    """Grey pixels by their profile in sRGB; only an RGB profile stays in `info`."""
-    space = profiles.space(info["icc"])
-    if space == "RGB":
-        return pixels
-    icc = info.pop("icc")
-    if space == "GRAY" and pixels.shape[2] == 1:
-        table = profiles.grey_table(icc, 256 if pixels.dtype == np.uint8 else 65536)
-        if table is not None:
-            for y, stop in _strips(*pixels.shape[:2]):
-                pixels[y:stop] = table[pixels[y:stop]]
-    return pixels
+def _from_grey(pixels, icc):
+    """Grey pixels into sRGB, in place."""
+    table = profiles.grey_table(icc, 256 if pixels.dtype == np.uint8 else 65536)
+    if table is not None:
+        for y, stop in _strips(*pixels.shape[:2]):
+            pixels[y:stop] = table[pixels[y:stop]]
+
+
+def _in_rgb(pixels, found):
+    """(pixels, space) under an RGB profile, which stays if it can be calculated with; lcms has only 8 bits."""
+    icc = found.info["icc"]
+    space = profiles.rgb_space(icc)
+    if space is not None:
+        return pixels, space
+    change = profiles.rgb_to_srgb(icc)
+    found.notes = [*found.notes, DAMAGED if change is None else CONVERTED]
+    if change is None:
+        return pixels, SRGB
+    del found.info["icc"]
+    out = pixels if pixels.shape[2] == 3 else np.empty((*pixels.shape[:2], 3), pixels.dtype)
+    for y, stop in _strips(*pixels.shape[:2]):
+        x = np.repeat(pixels[y:stop], 3 // pixels.shape[2], 2)
+        if x.dtype == np.uint8:
+            out[y:stop] = change(x)
+        else:
+            x = ((x.astype(np.uint32) + 128) // 257).astype(np.uint8)
+            out[y:stop] = change(x).astype(np.uint16) * 257
+    return out, SRGB

@@ -1,18 +1,25 @@
-"""ICC profiles: those of RGB stay with the photo; grey, CMYK and Lab become sRGB.
+"""ICC profiles: those of RGB with curves and a matrix stay with the photo; all others become sRGB.
 
-A grey profile is one curve, which is read here: Pillow would only give 8 bits of it.
+Curves are read here: Pillow would only give 8 bits of what they do. Profiles are untrusted.
 """
 import io
 import struct
 
 import numpy as np
-from PIL import ImageCms
+from PIL import Image, ImageCms
 
 from ..color import companded
+from .space import SRGB, STEPS, Space
 
-__all__ = ["grey_table", "space", "to_srgb"]
+__all__ = ["grey_table", "rgb_space", "rgb_to_srgb", "space", "to_srgb"]
 
 RELATIVE, BLACK_POINT = 1, 0x2000           # lcms's intent and flag
+REFUSED = ImageCms.PyCMSError, OSError, ValueError, TypeError           # what Pillow raises at damaged profiles
+TAGS = 100
+LONGEST = 1 << 16                           # points of a curve in a profile
+TABLES = b"A2B0", b"A2B1", b"A2B2", b"D2B0", b"D2B1", b"D2B2"           # which count more than a matrix
+ENDS = 0.02                                 # of linear light: how far black and white may be from 0 and 1
+UNEVEN = 1e3                                # condition of a matrix that cannot be undone
 
 
 def space(icc):
@@ -22,21 +29,57 @@ def space(icc):
     return icc[16:20].decode("latin-1").strip()
 
 
+# ------------------------------------------------------------------ by lcms
+
+
 def to_srgb(mode, icc=None):
     """A function from images of Pillow's in that mode, CMYK or LAB, to RGB; without a profile as Pillow does it."""
-    srgb = ImageCms.createProfile("sRGB")
+    if mode == "LAB":
+        return _change(ImageCms.createProfile("LAB"), mode)
     try:
-        if mode == "LAB":
-            given = ImageCms.createProfile("LAB")
-        else:
-            given = ImageCms.ImageCmsProfile(io.BytesIO(icc)) if space(icc) == mode else None
-        if given is not None:
-            change = ImageCms.buildTransform(given, srgb, mode, "RGB", RELATIVE, BLACK_POINT)
-            return lambda image: ImageCms.applyTransform(image, change)
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-        if mode == "LAB":
-            raise
+        if space(icc) == mode:
+            return _change(ImageCms.ImageCmsProfile(io.BytesIO(icc)), mode)
+    except REFUSED:
+        pass
     return lambda image: image.convert("RGB")
+
+
+def rgb_to_srgb(icc):
+    """A function from uint8 (H, W, 3) to sRGB, for an RGB profile; None where lcms cannot, or loses greys."""
+    ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, 2)
+    try:
+        change = _change(ImageCms.ImageCmsProfile(io.BytesIO(icc)), "RGB")
+        green = np.asarray(change(Image.fromarray(ramp)))[0, :, 1].astype(int)
+    except REFUSED:
+        return None
+    if green[-1] - green[0] < 128 or np.diff(green).min() < -2:
+        return None
+    return lambda x: np.asarray(change(Image.fromarray(x)))
+
+
+def _change(given, mode):
+    change = ImageCms.buildTransform(given, ImageCms.createProfile("sRGB"), mode, "RGB", RELATIVE, BLACK_POINT)
+    return lambda image: ImageCms.applyTransform(image, change)
+
+
+# ------------------------------------------------------------------ by curves and a matrix
+
+
+def rgb_space(icc):
+    """The Space of an RGB profile, SRGB where it is that; None where it has tables, no sound curves, or no matrix."""
+    if any(_tag(icc, name) for name in TABLES):
+        return None
+    curves = [_curve(_tag(icc, name), STEPS) for name in (b"rTRC", b"gTRC", b"bTRC")]
+    colours = [_tag(icc, name)[:20] for name in (b"rXYZ", b"gXYZ", b"bXYZ")]
+    if any(curve is None for curve in curves) or any(len(c) < 20 or c[:4] != b"XYZ " for c in colours):
+        return None
+    curves, matrix = np.array(curves), np.array([struct.unpack(">8x3i", c) for c in colours]).T / 65536
+    white = matrix.sum(1)
+    falls = np.diff(curves).min() < 0 or curves[:, 0].max() > ENDS or abs(curves[:, -1] - 1).max() > ENDS
+    if falls or white.min() < 0.5 or white.max() > 2 or np.linalg.cond(matrix) > UNEVEN:
+        return None
+    found = Space(curves.clip(0, 1), matrix)
+    return SRGB if found.is_srgb() else found
 
 
 def grey_table(icc, size):
@@ -44,12 +87,8 @@ def grey_table(icc, size):
 
     The table's dtype is uint8 for 256 values and uint16 for 65536.
     """
-    try:
-        data = _tag(icc, b"kTRC")
-        y = None if data is None else _curve(data, np.linspace(0, 1, size))
-    except (struct.error, IndexError, ValueError):
-        return None
-    if y is None or not np.isfinite(y).all():
+    y = _curve(_tag(icc, b"kTRC"), size)
+    if y is None:
         return None
     if icc[20:24] == b"Lab ":
         y = np.where(y > 0.08, ((100 * y + 16) / 116) ** 3, 100 * y / 903.2963)
@@ -57,24 +96,37 @@ def grey_table(icc, size):
 
 
 def _tag(icc, name):
+    """A tag's bytes; none where it is not there."""
     count, = struct.unpack_from(">I", icc, 128)
-    for i in range(min(count, 100)):
+    for i in range(min(count, TAGS, (len(icc) - 132) // 12)):
         found, offset, length = struct.unpack_from(">4sII", icc, 132 + 12 * i)
         if found == name:
             return icc[offset:offset + length]
-    return None
+    return b""
 
 
-def _curve(data, x):
+def _curve(data, n):
+    """n even steps of a curve, (n,); None where it is damaged."""
+    try:
+        with np.errstate(all="ignore"):
+            y = _values(data, np.linspace(0, 1, n))
+    except (struct.error, IndexError, ValueError, ArithmeticError):
+        return None
+    return y if np.isfinite(y).all() else None
+
+
+def _values(data, x):
     """A curve of type curv (a power, or a table) or para (its five formulas) at x in 0..1."""
     if data[:4] == b"curv":
         count, = struct.unpack_from(">I", data, 8)
         if count < 2:
             return x ** (struct.unpack_from(">H", data, 12)[0] / 256 if count else 1)
+        if count > LONGEST:
+            raise ValueError(f"a curve has at most {LONGEST} points, got {count}")
         table = np.frombuffer(data, ">u2", count, 12) / 65535
         return np.interp(x, np.linspace(0, 1, count), table)
     if data[:4] != b"para":
-        return None
+        raise ValueError(f"a curve is curv or para, got {data[:4]}")
     kind, = struct.unpack_from(">H", data, 8)
     g, *rest = (v / 65536 for v in struct.unpack_from(f">{(1, 3, 4, 5, 7)[kind]}i", data, 12))
     a, b, c, d, e, f = (*rest, *(1, 0, 0, 0, 0, 0)[len(rest):])

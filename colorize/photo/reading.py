@@ -59,7 +59,8 @@ def _photo(file, limit, announce):
         found = OURS[kind].look(file, size, limit)
         if announce and not announce(found.pixels):
             return None
-        return Photo(*pixels.arrays(found), kind, found.info, found.notes)
+        x, alpha, space = pixels.arrays(found)
+        return Photo(x, alpha, kind, found.info, found.notes, space)
     except (Unreadable, MemoryError):
         raise
     except Exception as e:                  # a broken file raises almost anything

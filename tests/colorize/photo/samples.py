@@ -75,6 +75,18 @@ def srgb():
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
+def profile(space, *tags, pcs=b"XYZ "):
+    """An ICC profile, version 2, of these tags: (name, data)."""
+    tags = ((b"wtpt", b"XYZ \0\0\0\0" + struct.pack(">iii", 63190, 65536, 54061)), *tags)
+    at, table, rest = 132 + 12 * len(tags), b"", b""
+    for name, data in tags:
+        table += struct.pack(">4sII", name, at + len(rest), len(data))
+        rest += data + b"\0" * (-len(data) % 4)
+    head = struct.pack(">I4sI4s4s4s12x4s28xiii48x", at + len(rest), b"", 0x02400000,
+                       b"mntr" if space != b"CMYK" else b"prtr", space, pcs, b"acsp", 63190, 65536, 54061)
+    return head + struct.pack(">I", len(tags)) + table + rest
+
+
 def made():
     """{name: bytes}: what reading is tested, and damaged, with."""
     rgb, grey, alpha, cmyk = image(), image(channels=1), image(channels=4), image().convert("CMYK")

@@ -76,7 +76,7 @@ def test_colours_are_enlarged_bicubically(height, width, small, monkeypatch):
     monkeypatch.setattr(coloring, "WIDE", 64)
     seen = {}
 
-    def note(pixels, ab, out):
+    def note(pixels, ab, out, tables):
         y, x = pixels[0, 0].astype(int)[:2] if pixels.shape[2] == 3 else (0, 0)
         seen[y, x] = ab * np.array([500, 200])[:, None, None]
     monkeypatch.setattr(coloring, "_paint", note)

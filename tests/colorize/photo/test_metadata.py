@@ -13,7 +13,7 @@ from colorize.photo.profiles import grey_table
 from colorize.photo.reading import read
 from colorize.photo.writing import encode
 
-from .samples import chunk, exif, image, picture, png_of, saved, srgb, tiff
+from .samples import chunk, exif, image, picture, png_of, profile, saved, srgb, tiff
 
 XMP = (b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
        b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6" tiff:Make="Maker"/>'
@@ -114,18 +114,6 @@ def test_damaged_exif_costs_only_itself():
 
 
 # ------------------------------------------------------------------ profiles
-
-
-def profile(space, *tags, pcs=b"XYZ "):
-    """An ICC profile, version 2, of these tags: (name, data)."""
-    tags = ((b"wtpt", b"XYZ \0\0\0\0" + struct.pack(">iii", 63190, 65536, 54061)), *tags)
-    at, table, rest = 132 + 12 * len(tags), b"", b""
-    for name, data in tags:
-        table += struct.pack(">4sII", name, at + len(rest), len(data))
-        rest += data + b"\0" * (-len(data) % 4)
-    head = struct.pack(">I4sI4s4s4s12x4s28xiii48x", at + len(rest), b"", 0x02400000,
-                       b"mntr" if space != b"CMYK" else b"prtr", space, pcs, b"acsp", 63190, 65536, 54061)
-    return head + struct.pack(">I", len(tags)) + table + rest
 
 
 CURVES = {"power": b"curv" + struct.pack(">4xIH", 1, int(1.8 * 256)), "none": b"curv" + struct.pack(">4xI", 0),

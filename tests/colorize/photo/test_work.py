@@ -162,7 +162,7 @@ def test_notes(folder):
 
 
 class Guesser:
-    def guess(self, pixels, threads):
+    def guess(self, pixels, threads, space=None):
         return np.array([[[1.0, 4.0]], [[3.0, 6.0]]])
 
 
