@@ -21,6 +21,8 @@ __all__ = ["colourful", "lightness", "painted"]
 
 BLOCK = 1 << 16                             # pixels of a block: each of its planes takes a quarter of a megabyte
 WIDE = 1 << 10                              # columns of a block
+MOST = 300                                  # chroma: more than any space has would only cost precision
+UNITS = np.array([500, 200], "float32")     # of a and b, which f(X) - f(Y) and f(Y) - f(Z) are multiplied by
 HALVINGS = 8                                # bits of the share of chroma that a colour outside of the gamut keeps
 FINEST = 3                                  # boxes are averaged down to so many times the size that is wanted
 CUBIC, REACH = METHODS["pillow"][:2]
@@ -110,8 +112,8 @@ def painted(pixels, ab, threads=1, out=None, space=SRGB):
     """
     (H, W), tables = pixels.shape[:2], _tables(space, pixels.dtype.name)
     out = np.empty((H, W, 3), pixels.dtype) if out is None else out
-    planes = np.ascontiguousarray(ab.astype("float32").transpose(2, 0, 1)) / np.array([500, 200], "float32")[:, None,
-                                                                                                             None]
+    ab = ab * (MOST / np.maximum(np.hypot(ab[..., :1], ab[..., 1:]), MOST))
+    planes = np.ascontiguousarray(ab.astype("float32").transpose(2, 0, 1)) / UNITS[:, None, None]
     columns = [(x, *_band(ab.shape[1], W, x, min(W, x + WIDE))) for x in range(0, W, WIDE)]
     rows = max(1, BLOCK // min(W, WIDE))
 
@@ -139,7 +141,7 @@ def _band(old, new, start, stop):
 
 
 def _paint(pixels, ab, out, tables):
-    """One block: pixels (h, w, channels), ab (2, h, w) in units of 500 and 200, out (h, w, 3)."""
+    """One block: pixels (h, w, channels), ab (2, h, w) in UNITS, out (h, w, 3)."""
     y = _luminance(pixels, tables).ravel()
     a, b = ab.reshape(2, -1)
     rgb = _light(y, a, b, tables)

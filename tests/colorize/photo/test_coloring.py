@@ -69,6 +69,17 @@ def test_colours_outside_of_the_gamut_lose_chroma_only():
     assert (most < asked - 1).sum() > 100                                           # the test means something
 
 
+@pytest.mark.parametrize("times", [3, 100, 1e28])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_far_more_colour_than_there_is(times, channels):
+    """No warning, which would be an error here; L and hue as ever, and as much chroma as with less of it."""
+    pixels, ab = grey(40, 60, "uint16", channels), np.random.default_rng(3).normal(0, 1, (6, 9, 2))
+    ab *= 130 / np.hypot(ab[..., :1], ab[..., 1:])
+    usual, much = (lab(painted(pixels, (ab * factor).astype("float32"))) for factor in (2.5, times))
+    assert np.abs(much - lab(pixels))[..., 0].max() < 0.1
+    assert np.abs(much - usual)[..., 1:].max() < 2
+
+
 @pytest.mark.parametrize("height, width", [(97, 131), (20, 3000), (3000, 20), (7, 5), (1, 1), (1, 2000), (2000, 1)])
 @pytest.mark.parametrize("small", [(16, 24), (1, 1), (64, 64)])
 def test_colours_are_enlarged_bicubically(height, width, small, monkeypatch):
