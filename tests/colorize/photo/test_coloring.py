@@ -1,4 +1,6 @@
 """Painting: the photo's own lightness, the colours that were asked for, bounded memory; scikit-image is the judge."""
+import io
+import os
 import tracemalloc
 
 import numpy as np
@@ -10,7 +12,7 @@ from colorize.models.resize import resize
 from colorize.photo import coloring
 from colorize.photo.coloring import colourful, lightness, painted
 
-from ...tools import need
+from ...tools import missing, need
 
 TOP = {"uint8": 255, "uint16": 65535}
 
@@ -171,3 +173,32 @@ def test_which_photos_are_colourful():
     blue = np.asarray(ImageOps.colorize(Image.fromarray(grey(200, 200)[..., 0]), "#001030", "#f0ffff", mid="#4080a0"))
     assert not colourful(blue)
     assert colourful(both) and colourful(both.astype("uint16") * 257) and not colourful(both[:1, :1])
+
+
+TONES = {"sepia": ("#140a05", "#8c643c", "#fff0cd"), "cyanotype": ("#001030", "#4080a0", "#f0ffff"),
+         "split": ("#0a1432", "#78736e", "#ffebbe"), "yellowed": ("#322d14", "#a09664", "#faf0b4"),
+         "faded": ("#5a463c", "#a08c78", "#e1d2be"), "grey": ("#000000", "#808080", "#ffffff")}
+
+
+def aged(image, tone, rng):
+    """A photo of Pillow's as a toned one: with stains, noise in its colours and the blocks of a JPEG."""
+    dark, mid, light = TONES[tone]
+    x = np.asarray(ImageOps.colorize(image.convert("L"), dark, light, mid=mid)).astype(float)
+    stains = Image.fromarray(rng.normal(0, 6, (4, 5)).astype("float32")).resize(image.size, Image.BICUBIC)
+    x += np.asarray(stains)[..., None] * [0.3, 0.5, 1] + rng.normal(0, 5, x.shape)
+    file = io.BytesIO()
+    Image.fromarray((x.clip(0, 255) + 0.5).astype("uint8")).save(file, "JPEG", quality=int(rng.integers(30, 76)))
+    return np.asarray(Image.open(file))
+
+
+def test_colour_photos_are_told_from_toned_ones():
+    data = os.environ.get("COLORIZE_DATA")
+    if not data:
+        missing("COLORIZE_DATA", "COLORIZE_DATA is not set: colour photos are there")
+    rng, seen, wrong = np.random.default_rng(0), [], []
+    with open(os.path.join(data, "photos/val.txt"), encoding="utf-8") as names:
+        for name in names.read().split("\n")[::10]:
+            with Image.open(os.path.join(data, "photos", name)) as image:
+                seen.append(colourful(np.asarray(image.convert("RGB"))))
+                wrong += [colourful(aged(image, tone, rng)) for tone in TONES]
+    assert len(seen) > 60 and np.mean(seen) > 0.8 and np.mean(wrong) < 0.01
