@@ -10,22 +10,19 @@ from .hints import spread
 from .photo import Photo
 from .space import SRGB
 
-__all__ = ["SATURATION", "SHORT_SIDE", "Painter"]
+__all__ = ["SATURATION", "Painter"]
 
 SATURATION = 1.2                            # by eye: models guess too little colour rather than too much
-SHORT_SIDE = 160                            # pixels at which models look that take any size: where nano is best
 
 
 class Painter:
-    """Painter(model)(photo) is the photo in colour. Several threads may call it.
+    """Painter(model)(photo) is the photo in colour; the model sees it at its own size. Several threads may call it.
 
     saturation: times how much colour than the model says; hints: see hints.py.
     """
 
     def __init__(self, model, saturation=SATURATION, hints=()):
         self.model, self.saturation, self.hints = model.fused(), saturation, tuple(hints)
-        if self.model.fit == "short" and not self.model.fixed:
-            self.model.size = SHORT_SIDE
         self.lock = threading.Lock()        # a fused network works for one thread at a time
 
     def guess(self, pixels, threads=1, space=SRGB):

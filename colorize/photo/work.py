@@ -87,7 +87,7 @@ class run:
         threads = self.threads if len(self.jobs) == 1 else math.ceil(self.threads * taken[0] / self.budget.most)
         notes = [*photo.notes, IN_COLOUR] if colourful(photo.pixels) else photo.notes
         if self.mean:
-            return Done(job, None, notes, self.painter.guess(photo.pixels, threads).mean((0, 1)))
+            return Done(job, None, notes, self.painter.guess(photo.pixels, threads, photo.space).mean((0, 1)))
         photo = self.painter(photo, self.compare, threads)      # the grey one's memory is free again
         put(photo, job, self.force)
         return Done(job, None, notes, None)
