@@ -84,7 +84,7 @@ def main(argv=None):
             raise ValueError("a picture is no text for a terminal: add > FILE, or -o FILE")
     program.use_device(args.device)
     quick = current() == "cpu" and len(to_do) <= FEW
-    with formulas() if quick else threadpool_limits(1, "blas"):
+    with threadpool_limits(1, "blas"), formulas() if quick else contextlib.nullcontext():
         return coloured(args, planned, to_do)
 
 

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from PIL import Image
-from threadpoolctl import threadpool_limits
 
 from ..color import SLACK, cie_root, rgb_to_lab
 from ..models.resize import METHODS
@@ -120,6 +119,7 @@ def painted(pixels, ab, threads=1, out=None, space=SRGB):
     """RGB (H, W, 3) of the pixels' dtype: their L, and ab (h, w, 2) in Lab units, enlarged bicubically.
 
     Colours that the space does not have lose chroma, at the same L and hue, until it does. `out` may be `pixels`.
+    With more than one thread, NumPy's BLAS should have one: its own would wait for each other.
     """
     (H, W), tables = pixels.shape[:2], _tables(space, pixels.dtype.name)
     out = np.empty((H, W, 3), pixels.dtype) if out is None else out
@@ -136,8 +136,7 @@ def painted(pixels, ab, threads=1, out=None, space=SRGB):
             colour = part[..., left:left + across.shape[1]] @ across.T
             _paint(pixels[block], colour, out[block], tables)
 
-    with threadpool_limits(1, "blas"):      # its own threads would wait for each other
-        _each(one, range(0, H, rows), threads)
+    _each(one, range(0, H, rows), threads)
     return out
 
 

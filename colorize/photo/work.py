@@ -45,12 +45,19 @@ class run:
         return len(self.jobs)
 
     def __iter__(self):
-        if len(self.jobs) == 1:             # in this thread, which Ctrl-C reaches while standard input is waited for
-            yield self.one(self.jobs[0])
-            return
+        # In this thread, which Ctrl-C reaches while standard input is waited for, until one photo went well: whoever
+        # asks which libraries are loaded (threadpoolctl does) and whoever loads another one can wait for each other
+        alone = 0
+        for job in self.jobs:
+            alone += 1
+            done = self.one(job, self.threads)
+            if done is not None:
+                yield done
+            if done is None or done.error is None:
+                break
         with ThreadPoolExecutor(self.threads, initializer=stay_on, initargs=(current(),)) as pool:
             try:
-                for future in as_completed([pool.submit(self.one, job) for job in self.jobs]):
+                for future in as_completed([pool.submit(self.one, job) for job in self.jobs[alone:]]):
                     if future.result() is not None:
                         yield future.result()
             finally:
@@ -60,11 +67,12 @@ class run:
         """Begin no other photo."""
         self.stopped.set()
 
-    def one(self, job):
-        """Done of a job; None where it was not begun, or was not the first to find the disk full."""
+    def one(self, job, threads=None):
+        """Done of a job; None where it was not begun, or was not the first to find the disk full. threads: by default
+        its share."""
         taken = []
         try:
-            return None if self.stopped.is_set() else self.done(job, taken)
+            return None if self.stopped.is_set() else self.done(job, taken, threads)
         except Exception as e:              # whatever it is: the other photos go on
             if os.environ.get("COLORIZE_TRACEBACK"):
                 raise
@@ -76,7 +84,7 @@ class run:
         finally:
             self.budget.give(sum(taken))
 
-    def done(self, job, taken):
+    def done(self, job, taken, threads):
         """The same; how many pixels it takes of the budget is added to `taken`."""
         def announced(pixels):
             taken.append(self.budget.take(pixels * (2 if self.compare else 1)))
@@ -84,7 +92,7 @@ class run:
         photo = read(standard_input() if job.source == STREAM else job.source, announce=announced)
         if photo is None:
             return None
-        threads = self.threads if len(self.jobs) == 1 else math.ceil(self.threads * taken[0] / self.budget.most)
+        threads = threads or math.ceil(self.threads * taken[0] / self.budget.most)
         notes = [*photo.notes, IN_COLOUR] if colourful(photo.pixels) else photo.notes
         if self.mean:
             return Done(job, None, notes, self.painter.guess(photo.pixels, threads, photo.space).mean((0, 1)))

@@ -124,3 +124,22 @@ def test_stopped_twice(folder, weights):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130 and b"Traceback" not in err
     assert all(not os.path.basename(name).startswith(".") for name in made("out"))
+
+
+def test_no_other_thread_asks_which_libraries_are_loaded(folder, weights):
+    """Python deadlocks where one thread asks (threadpoolctl) while another one loads a library."""
+    many = [str(i) for i in range(20)]                      # more than are done without kernels
+    for name in many:
+        (folder / f"photos/{name}.jpg").write_bytes((folder / "photos/grey.jpg").read_bytes())
+    code = ("import sys, threading, threadpoolctl\n"
+            "from colorize import predict\n"
+            "asked, init = [], threadpoolctl.ThreadpoolController.__init__\n"
+            "def spied(*args, **named):\n"
+            "    asked.append(threading.current_thread() is threading.main_thread())\n"
+            "    return init(*args, **named)\n"
+            "threadpoolctl.ThreadpoolController.__init__ = spied\n"
+            f"status = predict.main(['photos', '-o', 'out', '--weights', {str(weights)!r}])\n"
+            "print(status, len(asked) > 0, all(asked))\n")
+    out = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True).stdout
+    assert out.splitlines()[-1] == "0 True True" and len(made("out")) == 23
