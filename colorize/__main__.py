@@ -1,5 +1,5 @@
-"""python -m colorize: see predict.py."""
-from .predict import command
+"""python -m colorize: see predict/program.py."""
+from .predict.program import command
 
 if __name__ == "__main__":
     command()

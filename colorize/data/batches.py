@@ -1,48 +1,24 @@
 """What every source of pictures shares: batches made ahead on threads, in an order and with random draws that repeat,
 from any batch of any pass on."""
-import itertools
+import copy
 import os
 import sys
 import threading
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from minicnn.device import current, to
 from minicnn.train.data import Data
 
+from ..photo.photo import Unreadable
+from ..threads import ahead
 from .augment import DRAWS, Augment, draws
-from .photos import Unreadable
 
-__all__ = ["Batches", "ahead", "split"]
+__all__ = ["Batches", "split"]
 
 CROPS = ("random", "centre", "top-left")
 TRIES = 1000                # photos that may be unusable one after the other before it is an error
 SUBSTITUTE = 1 << 40        # places from here on are those of substitutes
-
-
-def ahead(f, items, workers):
-    """f(item) for each item, in order, computed by so many threads a little ahead; 0: by this thread.
-
-    >>> list(ahead(abs, [-1, 2, -3], 2))
-    [1, 2, 3]
-    """
-    if not workers:
-        yield from map(f, items)
-        return
-    items, waiting = iter(items), deque()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="colorize-data")
-    try:
-        waiting.extend(pool.submit(f, item) for item in itertools.islice(items, 2 * workers))
-        while waiting:
-            made = waiting.popleft().result()
-            waiting.extend(pool.submit(f, item) for item in itertools.islice(items, 1))
-            yield made
-    finally:                                # the end, an error, or the consumer has gone
-        for future in waiting:
-            future.cancel()
-        pool.shutdown()
 
 
 def split(items, *shares, seed=None):
@@ -105,6 +81,13 @@ class Batches(Data):
         (x0, y0, x1, y1), mirrored = self.augment.window(copy, u[2:])
         across, down = right - left, bottom - top
         return (left + x0 * across, top + y0 * down, left + x1 * across, top + y1 * down), mirrored
+
+    def making(self, then):
+        """The same batches, of which each becomes then(batch), on the threads that read; they share what is known of
+        damaged photos."""
+        others = copy.copy(self)
+        others.then = then
+        return others
 
     def batch(self, indices):
         """The pictures of these photos, with the random draws of the first pass; those that cannot be used are left

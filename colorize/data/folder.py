@@ -9,7 +9,7 @@ import os
 import numpy as np
 from PIL import Image
 
-from ..color import rgb_to_lab
+from ..color.spaces import rgb_to_lab
 from .batches import Batches, NearGrey
 from .photos import RESAMPLINGS, decoded, find, resized
 

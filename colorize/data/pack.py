@@ -15,9 +15,11 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from .batches import Batches, NearGrey, ahead
+from ..photo.photo import Unreadable
+from ..threads import ahead
+from .batches import Batches, NearGrey
 from .folder import GREY, check_colour, check_resize, rooted, shape_after
-from .photos import WHOLE, Unreadable, decoded, resized
+from .photos import WHOLE, decoded, resized
 
 __all__ = ["Packed", "pack"]
 

@@ -9,7 +9,11 @@ import stat
 import numpy as np
 from PIL import Image, ImageOps
 
-__all__ = ["Unreadable", "decoded", "find", "resized", "cv_resize"]
+from ..color.resize import OPENCV_SLOPE, cubic
+from ..photo.find import files_below
+from ..photo.photo import Unreadable
+
+__all__ = ["decoded", "find", "resized", "cv_resize"]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")      # no other decoder of Pillow's is asked
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
@@ -27,8 +31,7 @@ def find(path):
     """
     path = os.fspath(path)
     if os.path.isdir(path):
-        found = [os.path.join(folder, name) for folder, below, names in os.walk(path)
-                 if not _hide(below) for name in names if name.lower().endswith(SUFFIXES) and name[0] != "."]
+        found = [file for file in files_below(path) if file.lower().endswith(SUFFIXES)]
     elif not os.path.exists(path):
         raise FileNotFoundError(f"there is no {path}: give a folder with photos, or a text file with one path a line")
     elif path.lower().endswith(SUFFIXES):
@@ -38,11 +41,6 @@ def find(path):
     if not found:
         raise ValueError(f"{path} holds no photo: expected files that end in {' '.join(SUFFIXES)}, in it or below it")
     return sorted(found)
-
-
-def _hide(below):
-    """Keep os.walk out of hidden folders."""
-    below[:] = [name for name in below if name[0] != "."]
 
 
 def _listed(path):
@@ -58,10 +56,6 @@ def _listed(path):
 
 
 # ------------------------------------------------------------------ decoding
-
-
-class Unreadable(ValueError):
-    """A file that cannot be used as a photo; the message says why."""
 
 
 def decoded(path, least=None, resample=None):
@@ -145,16 +139,7 @@ def _interpolated(x, start, stop, n, kernel):
     if kernel == "linear":
         taps, weights = (0, 1), (1 - t, t)
     else:
-        taps, weights = (-1, 0, 1, 2), _cubic(t)
+        taps, weights = (-1, 0, 1, 2), [cubic(d, OPENCV_SLOPE) for d in (t + 1, t, 1 - t)]
+        weights.append(1 - sum(weights))
     return sum(w[:, None, None] * x[(first + tap).clip(0, len(x) - 1)] for tap, w in zip(taps, weights))
 
-
-def _cubic(t, a=-0.75):
-    """The weights of the pixels at -1, 0, 1 and 2 for a place t between 0 and 1."""
-    def far(d):
-        return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
-
-    def near(d):
-        return ((a + 2) * d - (a + 3)) * d * d + 1
-    before, here, after = far(t + 1), near(t), near(1 - t)
-    return before, here, after, 1 - before - here - after

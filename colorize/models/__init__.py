@@ -7,26 +7,28 @@
 
 base.py has the contract; classifier.py what models with bins share; each other file is one source document.
 """
+import argparse
+import importlib
 import inspect
 
-from .base import Colorizer
-from .colornet import Colornet
-from .colour_this import ColourThis
-from .cs838 import VggUV, VggUVSmall
-from .jetson import Jetson
-from .knet import Knet
-from .nano import Nano
-from .uf_faces import Faces, FacesText, MeanCNN, MeanFC
-from .zhang import Zhang
+from ..cli import switch
 
-__all__ = ["Colorizer", "build", "names", "options"]
+__all__ = ["build", "model_options", "names", "options"]
 
-MODELS = {                                  # name: (class, arguments that make it this model)
-    "jetson": (Jetson, ()), "colornet": (Colornet, ()), "zhang": (Zhang, ()), "knet": (Knet, ()),
-    "vgg-decoder": (ColourThis, ()), "vgg-uv": (VggUV, ()), "vgg-uv-small": (VggUVSmall, ()),
-    "mean-fc": (MeanFC, ()), "mean-cnn1": (MeanCNN, (1,)), "mean-cnn2": (MeanCNN, (2,)), "mean-cnn3": (MeanCNN, (3,)),
-    "faces": (Faces, ()), "faces-text": (FacesText, ()), "nano": (Nano, ()),
+MODELS = {                                  # name: (file and class, arguments that make it this model)
+    "jetson": ("jetson.Jetson", ()), "colornet": ("colornet.Colornet", ()), "zhang": ("zhang.Zhang", ()),
+    "knet": ("knet.Knet", ()), "vgg-decoder": ("colour_this.ColourThis", ()), "vgg-uv": ("cs838.VggUV", ()),
+    "vgg-uv-small": ("cs838.VggUVSmall", ()), "mean-fc": ("uf_faces.MeanFC", ()),
+    "mean-cnn1": ("uf_faces.MeanCNN", (1,)), "mean-cnn2": ("uf_faces.MeanCNN", (2,)),
+    "mean-cnn3": ("uf_faces.MeanCNN", (3,)), "faces": ("uf_faces.Faces", ()),
+    "faces-text": ("uf_faces.FacesText", ()), "nano": ("nano.Nano", ()),
 }
+
+
+def _class(name):
+    """The class of the model of that name; only its own file is imported."""
+    file, _, found = MODELS[name][0].partition(".")
+    return getattr(importlib.import_module(f"{__name__}.{file}"), found)
 
 
 def names():
@@ -46,7 +48,7 @@ def options(name):
     """
     if name not in MODELS:
         raise ValueError(f"there is no model {name!r}: choose one of {', '.join(MODELS)}")
-    known = inspect.signature(MODELS[name][0]).parameters.values()
+    known = inspect.signature(_class(name)).parameters.values()
     return {p.name: p.default for p in known if p.kind is p.KEYWORD_ONLY}
 
 
@@ -63,7 +65,34 @@ def build(name, **given):
             raise TypeError(f"{name} has no option {key!r}: it has {', '.join(known)}")
         if isinstance(known[key], bool) and not isinstance(v, bool):
             raise TypeError(f"{name} needs {key} as True or False, got {v!r}")
-    cls, arguments = MODELS[name]
-    model = cls(*arguments, **given)
+    model = _class(name)(*MODELS[name][1], **given)
     model.name, model.options = name, {**known, **given}
     return model
+
+
+def model_options(name, known, given):
+    """{option: value} for models.build: `given` are texts or values, `known` is models.options(name).
+
+    >>> model_options("jetson", {"size": 256, "width": 1.0, "skips": False}, {"size": "64", "skips": "yes"})
+    {'size': 64, 'skips': True}
+    """
+    options = {}
+    for key, value in given.items():
+        if key not in known:
+            raise ValueError(f"{name} has no option {key}: it has {', '.join(known)}")
+        try:
+            text = isinstance(value, str) and key != "bins"         # those are a name or a number
+            options[key] = _like(known[key], value) if text else value
+        except (ValueError, argparse.ArgumentTypeError):
+            raise ValueError(f"{name} needs {key} like {known[key]!r}, got {value!r}") from None
+    return options
+
+
+def _like(default, text):
+    """The text as a value of the default's type."""
+    if isinstance(default, bool):
+        return switch(text)
+    if isinstance(default, str) or not default:
+        return text
+    x = float(text)
+    return int(x) if isinstance(default, int) and x == int(x) else x

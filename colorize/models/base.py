@@ -6,8 +6,8 @@ import minicnn as mc
 from minicnn.device import xp
 from minicnn.ops.shapes import is_int
 
-from ..color import lab_to_rgb
-from .resize import resize
+from ..color.resize import resize
+from ..color.spaces import lab_to_rgb
 
 __all__ = ["Colorizer", "Reshape", "choice", "grey_level", "scaled"]
 
@@ -50,6 +50,10 @@ class Colorizer:
         fast = copy.copy(self)
         fast.net = mc.fuse(self.net)
         return fast
+
+    def batch(self, rgb):
+        """(x, y) of a batch of photos."""
+        return self.inputs(rgb), self.targets(rgb)
 
     def photos(self, rgb):
         """rgb, if it is a batch of photos that the network takes."""

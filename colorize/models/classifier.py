@@ -5,8 +5,8 @@ import minicnn as mc
 from minicnn.device import xp
 from minicnn.ops.shapes import count, number
 
-from ..bins import Bins, gamut, grid18
-from ..grids import EDGE
+from ..color.bins import Bins, gamut, grid18
+from ..color.grids import EDGE
 from .base import Colorizer, choice
 
 __all__ = ["Classifier", "as_bins"]

@@ -1,15 +1,15 @@
-"""Seed 0's comparison model: the Keras port of Zhang et al. whose 24,793,081 parameters its Listing 2 shows.
+"""The Jetson paper's comparison model: the Keras port of Zhang et al. with the 24,793,081 parameters of Listing 2.
 
 The release's body with a narrower seventh block, upsampling by repetition in place of the transposed convolution, and
 batchnorm in every block. Its input is the sRGB grey level, not L.
 """
 import minicnn as mc
 
-from ..color import rgb_to_lab8, rgb_to_yuv
-from ..losses import rebalanced
+from ..color.resize import resize
+from ..color.spaces import rgb_to_lab8, rgb_to_yuv
 from .base import choice, grey_level, scaled
 from .classifier import Classifier
-from .resize import resize
+from .losses import rebalanced
 
 __all__ = ["Colornet"]
 

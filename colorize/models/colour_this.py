@@ -1,4 +1,4 @@
-"""Seed 1, "Colour This": a frozen VGG16, and a decoder of convolutions and repetition.
+"""Colour This: a frozen VGG16, and a decoder of convolutions and repetition.
 
 The document trains the decoder on features computed beforehand, so the encoder is frozen. What it leaves open follows
 the article that it cites: L (0..100) three times, without the means that VGG16's weights expect; ab / 128; relu
@@ -7,9 +7,10 @@ inside and tanh at the end.
 import minicnn as mc
 from minicnn.device import xp
 
-from ..color import denormalise, normalise, rgb_to_lab, rgb_to_luminance
-from ..losses import mse
+from ..color.norms import denormalise, normalise
+from ..color.spaces import rgb_to_lab, rgb_to_luminance
 from .base import Colorizer, choice, grey_level, scaled
+from .losses import mse
 from .vgg import PREPROCESS, vgg16, vgg_input
 
 __all__ = ["ColourThis"]

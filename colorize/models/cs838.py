@@ -1,14 +1,14 @@
-"""Seed 2, CS838: VGG16, dense layers, and U and V at 15% of the resolution ("colour-space compression").
+"""CS838: VGG16, dense layers, and U and V at 15% of the resolution ("colour-space compression").
 
 `VggUV` is the progress report's network, `VggUVSmall` the final one; sizes and layouts follow the author's code.
 """
 import minicnn as mc
 from minicnn.device import xp
 
-from ..color import rgb_to_lab, rgb_to_yuv, yuv_to_rgb
-from ..losses import euclidean, mse
+from ..color.resize import resize
+from ..color.spaces import rgb_to_lab, rgb_to_yuv, yuv_to_rgb
 from .base import Colorizer, choice, grey_level, scaled
-from .resize import resize
+from .losses import euclidean, mse
 from .vgg import PREPROCESS, vgg16, vgg_input
 
 __all__ = ["VggUV", "VggUVSmall"]

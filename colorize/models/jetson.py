@@ -1,12 +1,13 @@
-"""Seed 0: the convolutional autoencoder for the Jetson Nano, and the two variants that its paper argues against.
+"""The Jetson paper: its convolutional autoencoder, and the two variants that it argues against.
 
 Every block is conv -> batchnorm -> tanh, the bottleneck of 3 channels and the output too, as in the authors' code.
 """
 import minicnn as mc
 
-from ..color import denormalise, lab_to_rgb, normalise, rgb_to_lab, rgb_to_luminance
-from ..losses import chroma_weights, huber, mse
+from ..color.norms import denormalise, normalise
+from ..color.spaces import lab_to_rgb, rgb_to_lab, rgb_to_luminance
 from .base import Colorizer, choice, scaled
+from .losses import chroma_weights, huber, mse
 
 __all__ = ["Jetson"]
 

@@ -1,4 +1,4 @@
-"""Seed 3: the Knet slides. 22 convolutions in 8 groups, 18 x 18 buckets of ab, -log p, the most probable bucket.
+"""The Knet slides: 22 convolutions in 8 groups, 18 x 18 buckets of ab, -log p, the most probable bucket.
 
 The slides name no layer sizes. 22 in 8 groups is Zhang et al. (2+2+3+3+3+3+3+3), so we read it as their network
 without batchnorm, with 324 scores, at 128 pixels; the upsampling at the end enlarges the scores, since the slides
@@ -6,10 +6,11 @@ predict a distribution for each pixel.
 """
 import minicnn as mc
 
-from ..color import normalise, rgb_to_lab, rgb_to_luminance
-from ..losses import rebalanced
+from ..color.norms import normalise
+from ..color.spaces import rgb_to_lab, rgb_to_luminance
 from .base import choice
 from .classifier import Classifier
+from .losses import rebalanced
 from .zhang import body, head
 
 __all__ = ["Knet"]

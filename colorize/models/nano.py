@@ -5,10 +5,11 @@ repetition, each level joined by a 1x1 skip from the one of the same size.
 """
 import minicnn as mc
 
-from ..color import normalise, rgb_to_lab, rgb_to_luminance
-from ..losses import grey_mask, rebalanced
+from ..color.norms import normalise
+from ..color.spaces import rgb_to_lab, rgb_to_luminance
 from .base import choice, scaled
 from .classifier import Classifier
+from .losses import grey_mask, rebalanced
 
 __all__ = ["Nano"]
 

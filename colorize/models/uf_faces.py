@@ -1,4 +1,4 @@
-"""Seed 4, the UF report: the mean a*, b* of a face by regression, and two readings of its face colorizer.
+"""The UF report: the mean a*, b* of a face by regression, and two readings of its face colorizer.
 
 `MeanFC`, `MeanCNN` and `Faces` are what the author's code runs; `FacesText` is what the report says. The scales are
 those of 8-bit Lab over 255: L / 100, and (ab + 128) / 255, or twice that minus 1 for tanh. The layers begin as
@@ -9,9 +9,10 @@ import math
 import minicnn as mc
 from minicnn.device import xp
 
-from ..color import denormalise, normalise, rgb_to_lab8, uint8_to_lab
-from ..losses import mse
+from ..color.norms import denormalise, normalise
+from ..color.spaces import rgb_to_lab8, uint8_to_lab
 from .base import Colorizer, Reshape, choice, scaled
+from .losses import mse
 
 __all__ = ["Faces", "FacesText", "MeanCNN", "MeanFC"]
 
@@ -19,7 +20,7 @@ LAST = {"relu": [mc.relu], "sigmoid": [mc.sigm], "tanh": [mc.tanh]}
 
 
 class Report(Colorizer):
-    """What all of seed 4's models share; `last` is their last activation, which says how ab is scaled."""
+    """What all models of the UF report share; `last` is their last activation, which says how ab is scaled."""
 
     fixed, down, up = True, "bilinear", "bilinear"
 

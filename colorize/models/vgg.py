@@ -1,4 +1,4 @@
-"""VGG16 without its top, which seeds 1 and 2 build on: 13 convolutions, the photo at 1/32 of its size."""
+"""VGG16 without its top, which Colour This and CS838 build on: 13 convolutions, the photo at 1/32 of its size."""
 import numpy as np
 
 import minicnn as mc

@@ -4,10 +4,11 @@ Order in each block: conv, relu, ..., and one batchnorm behind the last relu.
 """
 import minicnn as mc
 
-from ..color import normalise, rgb_to_lab, rgb_to_luminance
-from ..losses import grey_mask, rebalanced
+from ..color.norms import normalise
+from ..color.spaces import rgb_to_lab, rgb_to_luminance
 from .base import choice, scaled
 from .classifier import Classifier
+from .losses import grey_mask, rebalanced
 
 __all__ = ["Zhang", "body", "head"]
 

@@ -1,9 +1,13 @@
 """A photo in memory: its pixels, and what its file said beside them."""
 import numpy as np
 
-from .space import SRGB
+from .rgb_space import SRGB
 
-__all__ = ["Photo"]
+__all__ = ["Photo", "Unreadable"]
+
+
+class Unreadable(ValueError):
+    """A file that cannot be used as a photo; the message says why."""
 
 
 class Photo:

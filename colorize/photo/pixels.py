@@ -1,9 +1,9 @@
 """From an image of Pillow's, of whatever mode, to arrays: in strips, so that there is one copy and not three."""
 import numpy as np
 
-from ..data.photos import Unreadable
 from . import profiles
-from .space import SRGB
+from .photo import Unreadable
+from .rgb_space import SRGB
 
 __all__ = ["STRIP", "arrays"]
 

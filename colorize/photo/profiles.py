@@ -8,8 +8,8 @@ import struct
 import numpy as np
 from PIL import Image, ImageCms
 
-from ..color import companded
-from .space import SRGB, STEPS, Space
+from ..color.spaces import companded
+from .rgb_space import SRGB, STEPS, Space
 
 __all__ = ["grey_table", "rgb_space", "rgb_to_srgb", "space", "to_srgb"]
 

@@ -21,7 +21,7 @@ VGG_TOP, KERAS_TOP = ("classifier.",), ("fc1/", "fc2/", "predictions/")
 VGGS = ("vgg-decoder", "vgg-uv", "vgg-uv-small")
 SOURCES = {                                 # (format, model): Source
     ("torch", "zhang"): Source("the release of Zhang et al.", layouts.torch_zhang, (), None),
-    ("tensorflow", "jetson"): Source("seed 0's checkpoint", layouts.jetson_tensorflow,
+    ("tensorflow", "jetson"): Source("the Jetson paper's checkpoint", layouts.jetson_tensorflow,
                                      ("_CHECKPOINTABLE", "optimizer/", "metric", "save_counter"), None),
     ("keras", "colornet"): Source("the Keras port of Zhang et al.", layouts.keras_colornet, (), None),
     **{("torch", name): Source("torchvision's VGG16", layouts.torch_vgg, VGG_TOP, ("torch",)) for name in VGGS},

@@ -118,7 +118,7 @@ def keras_colornet(model):
 
 
 def jetson_tensorflow(model):
-    """Seed 0's checkpoint: encoder and decoder, with three numbers for each block of conv, batchnorm and tanh."""
+    """The Jetson paper's checkpoint: encoder, decoder, and three numbers for each block of conv, batchnorm, tanh."""
     places = []
     for part in ("encoder", "decoder"):
         for i, block in enumerate(getattr(model.net, part)):

@@ -1,7 +1,7 @@
 """A model with its weights, of any kind of file that there is: ours, or a published one that importers.py reads."""
 from minicnn.files import metadata
 
-from .. import models, program
+from .. import models
 from . import importers
 from .own import options_of
 
@@ -22,6 +22,6 @@ def opened(file, name=None, fallback=None, options=None):
         raise ValueError(f"{file} does not say which model its weights belong to: add --model, one of "
                          f"{', '.join(models.names())}")
     kept = options_of(notes, file) if notes.get("model") == name else {}
-    asked = program.model_options(name, models.options(name), options or {})
+    asked = models.model_options(name, models.options(name), options or {})
     model = models.build(name, **{**kept, **asked})
     return model, importers.load(file, model, keep=asked)

@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 from safetensors.numpy import load_file
 
-from colorize import program, train
+from colorize import cli
+from colorize.train import program as train
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TINY = ["--width", "0.1", "--size", "32", "--batch", "4", "--val-photos", "4", "--device", "cpu"]
@@ -19,7 +20,7 @@ TIMES = ("seconds", "waiting")              # what a line of metrics.jsonl need 
 
 def status(*argv):
     """The exit status of the trainer, run here."""
-    return program.status(train.main, train.NAME, [str(a) for a in argv])
+    return cli.status(train.main, train.NAME, [str(a) for a in argv])
 
 
 def refused(capfd, *argv):

@@ -11,9 +11,10 @@ from PIL import Image
 
 import minicnn as mc
 from colorize.data.augment import TENFOLD, Augment
-from colorize.data.batches import ahead, split
+from colorize.data.batches import split
 from colorize.data.folder import Photos
 from colorize.data.pack import Packed, pack
+from colorize.threads import ahead
 
 from ...tools import missing
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from colorize.color import rgb_to_lab
+from colorize.color.spaces import rgb_to_lab
 from colorize.data.augment import Augment
 from colorize.data.folder import Photos
 from colorize.data.pack import Packed, pack

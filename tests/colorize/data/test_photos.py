@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from colorize.data.photos import LIMIT, RESAMPLINGS, Unreadable, cv_resize, decoded, find, resized
+from colorize.data.photos import LIMIT, RESAMPLINGS, cv_resize, decoded, find, resized
+from colorize.photo.photo import Unreadable
 
 
 def colours(w, h, seed=0):

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from colorize.color import rgb_to_lab
+from colorize.color.spaces import rgb_to_lab
 from colorize.data.drawing import SPECTRA, Canvas, texture
 from colorize.data.scenes import LAYOUTS, Scenes, layout, scene
 from colorize.data.subjects import SUBJECTS

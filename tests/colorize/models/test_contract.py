@@ -4,8 +4,8 @@ import pytest
 
 import minicnn as mc
 from colorize import models
-from colorize.bins import Prior, gamut
-from colorize.color import rgb_to_lab
+from colorize.color.bins import Prior, gamut
+from colorize.color.spaces import rgb_to_lab
 from colorize.data.scenes import scene
 
 SMALL = {"mean-cnn1": 1.0, "mean-fc": 0.02}                        # widths; of the others an eighth
@@ -157,7 +157,7 @@ def test_a_frozen_encoder_stays():
     before = [p.value.copy() for p in mc.params(model.net[0])]
     list(mc.adam(model.loss, [(model.inputs(rgb), model.targets(rgb))]))
     assert all(np.array_equal(a, p.value) for a, p in zip(before, mc.params(model.net[0])))
-    features = model.net[0](model.inputs(rgb))                      # seed 1 computes them once
+    features = model.net[0](model.inputs(rgb))                      # Colour This computes them once
     assert features.shape == (2, 2, 2, 64)
     assert np.allclose(model.net[1](features), model(model.inputs(rgb)), atol=1e-5)
 

@@ -7,7 +7,7 @@ import pytest
 
 import minicnn as mc
 from colorize import models
-from colorize.models import table
+from colorize.models import memory, table
 from minicnn.layers import BatchNorm, Conv, Deconv, Dense
 from minicnn.walk import walk
 
@@ -37,22 +37,22 @@ def test_every_model_has_its_counts():
 @pytest.mark.parametrize("name", COUNTS)
 def test_totals(name):
     model = models.build(name)
-    assert table.counts(model) == dict(zip(("trainable", "total"), COUNTS[name]))
+    assert memory.counts(model) == dict(zip(("trainable", "total"), COUNTS[name]))
     published, which, *_ = table.PUBLISHED[name]
     if published is not None:
         metric = 2 if name == "jetson" else 0           # the printed total has two counters that are no layer's
-        assert published == table.counts(model)[which] + metric
+        assert published == memory.counts(model)[which] + metric
     if name in MACS:
-        assert table.multiply_adds(model) == pytest.approx(MACS[name], rel=3e-3)
+        assert memory.multiply_adds(model) == pytest.approx(MACS[name], rel=3e-3)
 
 
 def test_nano_is_small():
     model = models.build("nano")
-    assert table.counts(model)["total"] <= 300_000
-    assert table.multiply_adds(model) <= 0.55e9 and model.size == 256
+    assert memory.counts(model)["total"] <= 300_000
+    assert memory.multiply_adds(model) <= 0.55e9 and model.size == 256
 
 
-def test_rows_of_seed_0():
+def test_rows_of_the_jetson_paper():
     net = models.build("jetson").net
     kinds = (Conv, Deconv, BatchNorm)
     assert rows(net.encoder, kinds) == [750, 300, 60_840, 360, 85_155, 420, 318, 12]
@@ -63,7 +63,7 @@ def test_rows_of_seed_0():
 VGG = [1_792, 36_928, 73_856, 147_584, 295_168, 590_080, 590_080, 1_180_160, 2_359_808, 2_359_808] + [2_359_808] * 3
 
 
-def test_rows_of_seed_1():
+def test_rows_of_colour_this():
     encoder, decoder = models.build("vgg-decoder").net.layers
     assert rows(encoder) == VGG and sum(VGG) == 14_714_688
     printed = [590_880 if n == 590_080 else n for n in VGG]
@@ -71,17 +71,17 @@ def test_rows_of_seed_1():
     assert rows(decoder) == [1_179_904, 295_040, 73_792, 18_464, 4_624, 290] and sum(rows(decoder)) == 1_572_114
 
 
-def test_rows_of_seed_2():
+def test_rows_of_cs838():
     assert rows(models.build("vgg-uv").net) == VGG + [102_764_544, 16_781_312, 8_923_266]
 
 
-def test_parts_of_seed_4():
+def test_parts_of_the_uf_report():
     encoder, middle, decoder = models.build("faces").net.layers
     trainable = [sum(p.size for p in mc.params(part)) for part in (encoder, middle, decoder)]
     assert trainable[0] + trainable[1] == 1_701_512 and trainable[2] == 59_738
 
 
-def test_seed_3_has_22_convolutions_in_8_groups():
+def test_the_knet_slides_have_22_convolutions_in_8_groups():
     body, head = models.build("knet", width=0.05).net.layers[:2]
     groups = [len(rows(block)) for block in body.layers] + [len(rows(head)) - 1]
     assert groups == [2, 2, 3, 3, 3, 3, 3, 3]           # and one more to the scores
@@ -90,20 +90,20 @@ def test_seed_3_has_22_convolutions_in_8_groups():
 def test_counting_changes_nothing():
     model = models.build("jetson", width=0.1, size=64)
     before = [m.mean.copy() for _, m in walk(model, mc.bnmoments)]
-    table.multiply_adds(model)
-    table.memory(model, 2)
+    memory.multiply_adds(model)
+    memory.memory(model, 2)
     assert all(np.array_equal(a, m.mean) for a, (_, m) in zip(before, walk(model, mc.bnmoments)))
 
 
 def test_a_step_that_cannot_fit_is_refused_beforehand(monkeypatch):
     model = models.build("mean-cnn2")
-    assert table.memory(model, 1) > 4 * 4 * 1_589_058
-    table.fits(model, 2)
-    monkeypatch.setattr(table, "available", lambda: 10 ** 7)
+    assert memory.memory(model, 1) > 4 * 4 * 1_589_058
+    memory.fits(model, 2)
+    monkeypatch.setattr(memory, "available", lambda: 10 ** 7)
     with pytest.raises(MemoryError, match="training mean-cnn2 with a batch of 64 at 128 pixels needs about .* GB"):
-        table.fits(model, 64)
-    monkeypatch.setattr(table, "available", lambda: None)
-    table.fits(model, 64)
+        memory.fits(model, 64)
+    monkeypatch.setattr(memory, "available", lambda: None)
+    memory.fits(model, 64)
 
 
 @pytest.mark.slow

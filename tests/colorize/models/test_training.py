@@ -6,10 +6,10 @@ import pytest
 
 import minicnn as mc
 from colorize import models
-from colorize.color import rgb_to_yuv
+from colorize.color.spaces import rgb_to_yuv
 from colorize.data.scenes import scene
-from colorize.models.classifier import Classifier
 from colorize.models import table
+from colorize.models.classifier import Classifier
 
 SMALL = {           # width, learning rate, steps, seed and options with which 8 photos of 64 pixels are learned
     "jetson": (0.25, 1e-2, 300, 1, {}), "colornet": (0.125, 3e-3, 90, 1, {}), "zhang": (0.125, 2e-3, 70, 1, {}),

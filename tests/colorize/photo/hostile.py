@@ -20,9 +20,9 @@ import zlib
 
 from PIL import Image
 
-from colorize.photo import webp
-from colorize.photo.reading import Unreadable, read
-from colorize.photo.writing import encode
+from colorize.photo.formats import webp
+from colorize.photo.read import Unreadable, read
+from colorize.photo.write import encode
 
 from . import samples
 

@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from colorize.photo.reading import Unreadable, read
+from colorize.photo.read import Unreadable, read
 
-from . import hostile, samples
 from ..runner import ROOT
+from . import hostile, samples
 
 
 def test_two_thousand_files_end_in_a_photo_or_a_sentence(tmp_path):

@@ -10,8 +10,8 @@ from PIL import Image, ImageCms, IptcImagePlugin, PngImagePlugin
 
 from colorize.photo.photo import Photo
 from colorize.photo.profiles import grey_table
-from colorize.photo.reading import read
-from colorize.photo.writing import encode
+from colorize.photo.read import read
+from colorize.photo.write import encode
 
 from .samples import chunk, exif, image, picture, png_of, profile, saved, srgb, tiff
 

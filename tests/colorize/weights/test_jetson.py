@@ -1,4 +1,4 @@
-"""Seed 0's published checkpoint against what its own framework computed with it; and checkpoints that lie."""
+"""The Jetson paper's checkpoint against what its own framework computed with it; and checkpoints that lie."""
 import os
 import shutil
 import struct

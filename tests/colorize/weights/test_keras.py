@@ -59,7 +59,7 @@ def test_vgg16(tmp_path, root):
         assert np.array_equal(layer.w.value, layers[name][0][1]) and np.array_equal(layer.b.value, layers[name][1][1])
 
 
-def test_vgg16_without_its_top_goes_into_seed_2_too(tmp_path):
+def test_vgg16_without_its_top_goes_into_cs838_too(tmp_path):
     model = models.build("vgg-uv", width=0.125)
     path, layers = vgg_file(tmp_path / "vgg16.h5", model)
     dense = [p.value.copy() for p in mc.params(model.net[1])]

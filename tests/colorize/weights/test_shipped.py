@@ -4,13 +4,13 @@ import os
 import numpy as np
 import pytest
 
-from colorize.color import rgb_to_lab
+from colorize.color.spaces import rgb_to_lab
 from colorize.data.folder import Photos
-from colorize.metrics import Metrics
+from colorize.metrics.table import Metrics
 from colorize.models import build
-from colorize.models.table import counts, multiply_adds
-from colorize.photo.painter import Painter
+from colorize.models.memory import counts, multiply_adds
 from colorize.photo.photo import Photo
+from colorize.predict.painter import Painter
 from colorize.weights import importers, shipped
 
 

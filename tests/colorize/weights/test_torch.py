@@ -9,9 +9,9 @@ import pytest
 
 import minicnn as mc
 from colorize import models
-from colorize.evaluation import answers
-from colorize.weights.own import model_of, save_model
+from colorize.evaluate import answers
 from colorize.weights import importers, torch_pickle
+from colorize.weights.own import model_of, save_model
 
 from ...tools import need
 

@@ -1,0 +1,34 @@
+"""The normalisations of L and ab in the source documents, by name."""
+
+import numpy as np  # noqa: F401  (the examples use it)
+
+__all__ = ["NORMS", "denormalise", "normalise"]
+
+NORMS = {                                               # name: (offset, scale) of L and of ab: (x - offset) / scale
+    "jetson": ((50, 50), (0.5, 127.5)),                 # (2 ab - 1) / 255
+    "zhang": ((50, 100), (0, 110)),
+    "vgg": ((0, 1), (0, 128)),                          # L as it is
+    "unit": ((0, 100), (0, 128)),
+    "faces": ((0, 100), (-128, 255)),                   # 8-bit Lab over 255
+    "faces-tanh": ((0, 100), (-0.5, 127.5)),            # the same, with ab in -1..1
+}
+
+
+def normalise(name, L=None, ab=None):
+    """(L, ab) as the model family of that name takes and gives them; NORMS lists the names. What is None stays None.
+
+    >>> normalise("zhang", np.array([100.]), np.array([[55., -110]]))
+    (array([0.5]), array([[ 0.5, -1. ]]))
+    """
+    return tuple(x if x is None else (x - offset) / scale for x, (offset, scale) in zip((L, ab), _norm(name)))
+
+
+def denormalise(name, L=None, ab=None):
+    """(L, ab) in Lab units: what normalise undoes."""
+    return tuple(x if x is None else x * scale + offset for x, (offset, scale) in zip((L, ab), _norm(name)))
+
+
+def _norm(name):
+    if name not in NORMS:
+        raise ValueError(f"the normalisation {name!r} is not known: choose one of {', '.join(sorted(NORMS))}")
+    return NORMS[name]

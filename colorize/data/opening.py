@@ -1,0 +1,100 @@
+"""Opens what --data names (drawn scenes, a pack, a folder, a list of paths), and has the flags that go with it."""
+import argparse
+import os
+
+from ..cli import number, switch, whole
+from .augment import TENFOLD, Augment
+from .batches import split
+from .folder import Photos
+from .pack import Packed
+from .photos import RESAMPLINGS, find
+from .scenes import Scenes
+
+__all__ = ["augment", "data_flags", "held_out", "kind_of", "pictures", "weigh"]
+
+# ------------------------------------------------------------------ flags
+
+
+def data_flags(parser):
+    """--resize and the like: how photos become squares. A program adds --data and its own."""
+    group = parser.add_argument_group("photos")
+    group.add_argument("--batch", type=whole(1), metavar="N", help="photos a step")
+    group.add_argument("--workers", type=whole(), metavar="N", help="threads that read photos (2); 0: none")
+    group.add_argument("--seed", type=whole(), metavar="N", help="what all random draws follow from (1)")
+    group.add_argument("--resize", choices=["short-side", "squash"], help="the short side, or both, get --resize-to")
+    group.add_argument("--resize-to", type=whole(1), metavar="PX", help="before cropping; the size, unless given")
+    group.add_argument("--resample", choices=RESAMPLINGS, help="how they are resized; cv-*: as OpenCV does it")
+    group.add_argument("--crop", choices=["random", "centre", "top-left", "none"], help="where pixels are taken")
+    group.add_argument("--keep-grey", type=switch, metavar="BOOL", help="keep photos with next to no colour (false)")
+
+
+def augment(text):
+    """A flag's type: none, flip, tenfold, or shares as flip=0.5,scale=0.8,vshift=0.1,hshift=0.1."""
+    if text in ("none", "flip", "tenfold"):
+        return {"none": None, "flip": Augment(), "tenfold": TENFOLD}[text]
+    try:
+        given = dict(part.split("=") for part in text.split(","))
+        return Augment(**{"flip": 0.0, **{key: float(value) for key, value in given.items()}})
+    except (TypeError, ValueError):
+        raise argparse.ArgumentTypeError(f"expected none, flip, tenfold, or shares such as flip=0.5,scale=0.8,"
+                                         f"vshift=0.1,hshift=0.1; got {text!r}") from None
+
+
+def weigh(text):
+    """A flag's type: how often photos of a folder come, as flowers=0.25,portraits=2; {folder: times}."""
+    weights = {}
+    for part in text.split(","):
+        folder, _, times = part.rpartition("=")
+        try:
+            weights[folder] = number(0)(times)
+        except argparse.ArgumentTypeError:
+            folder = ""
+        if not folder:
+            raise argparse.ArgumentTypeError(f"expected folders and how often each of their photos comes in a pass, "
+                                             f"such as flowers=0.25,portraits=2; got {text!r}")
+    return weights
+
+
+# ------------------------------------------------------------------ batches
+
+
+def kind_of(data):
+    """"scenes", "pack" or "photos": what a --data is (a path, or a sequence of paths)."""
+    if isinstance(data, (list, tuple)):
+        return "photos"
+    if data == "scenes":
+        return "scenes"
+    return "pack" if os.path.isfile(os.path.join(data, "index.json")) else "photos"
+
+
+def pictures(data, size, *, held=False, scenes=2048, resize="short-side", resize_to=None, resample="bicubic",
+             crop="random", keep_grey=False, augment=None, weights=None, batch=32, shuffle=True, partial=False,
+             seed=1, workers=2, then=None, report=None):
+    """The batches of a --data: "scenes", a pack, a folder, a list file, or a sequence of paths.
+
+    held: scenes are those of validation. A crop of "none" takes whole photos, which needs resize="squash".
+    """
+    common = {"batch": batch, "shuffle": shuffle, "partial": partial, "seed": seed, "workers": workers, "then": then}
+    kind, crop = kind_of(data), None if crop == "none" else crop
+    if kind == "scenes":
+        if weights:
+            raise ValueError("scenes have no folders to weigh: give --data, or leave out --weigh")
+        return Scenes("val" if held else "train", size, scenes=scenes, **{**common, "shuffle": False})
+    if kind == "pack":
+        return Packed(data, size, crop=crop, augment=augment, weights=weights, report=report, **common)
+    return Photos(data, size, resize=resize.replace("-", " "), resize_to=resize_to, resample=resample, crop=crop,
+                  augment=augment, weights=weights, drop_grey=not keep_grey, report=report, **common)
+
+
+def held_out(data, most=500, seed=1):
+    """(training, validation): the paths of a folder or list, a tenth or `most` of them held out by the seed."""
+    if kind_of(data) == "scenes":
+        return data, data
+    if kind_of(data) == "pack":
+        raise ValueError(f"{data} is a pack, from which nothing can be held out: name validation photos with --val")
+    paths = find(data)
+    if len(paths) < 2:
+        raise ValueError(f"{data} has one photo, so none can be held out: name validation photos with --val")
+    n = max(1, min(most, len(paths) // 10))
+    held, training = split(paths, n, len(paths) - n, seed=seed)
+    return sorted(training), sorted(held)

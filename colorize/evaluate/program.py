@@ -1,0 +1,264 @@
+"""How good are these colours? Models, runs and folders of coloured pictures, side by side on the same photos.
+
+    python -m colorize.evaluate runs/nano --photos photos/val.txt
+    python -m colorize.evaluate runs/a runs/b,decode=mode zhang.pth theirs/,label=DeOldify --photos photos/
+
+WHAT is a run, a file of weights (ours, or a published one that colorize.weights.importers reads), or a folder of
+pictures that have the photos' names. Behind a comma may stand label=, model=, and the model's own options. Beside
+every number stand those of grey and of one mean colour. Photos keep their shape; a picture of another size is resized
+to the photo's, and only its colours count: the lightness is always the photo's own.
+"""
+import os
+import sys
+import time
+
+import numpy as np
+
+import minicnn as mc
+from minicnn.device import current, to
+from minicnn.files import write
+
+from .. import cli, runs
+from ..color.spaces import rgb_to_lab, rgb_to_luminance
+from ..data.folder import rooted, shape_after
+from ..data.photos import RESAMPLINGS, decoded, resized
+from ..metrics import published
+from ..metrics.table import Metrics, table
+from ..models.memory import available
+from ..photo.photo import Unreadable
+from ..threads import ahead
+from . import answers
+from .comparing import Comparison
+
+__all__ = ["main"]
+
+NAME = "colorize.evaluate"
+LOOK = 64                                   # pixels of the short side, for the mean colour of all photos
+REPORTED = 5                                # photos that are left out and named; the rest are counted
+BYTES = 260                                 # of memory for a photo's pixel, measured
+LEAST = 7                                   # photos that one window of the UF report's SSIM reaches over
+MEASURES = ("ciede2000", "ab mse", "psnr", "psnr a", "psnr b", "colourfulness", "colourfulness error", "chroma")
+
+
+def flags():
+    parser = cli.Parser(NAME, __doc__)
+    parser.add_argument("what", nargs="+", metavar="WHAT", help="PATH[,label=NAME][,model=NAME][,option=value...]")
+    parser.add_argument("--photos", required=True, metavar="PATH", help="the truth: a folder, or a list of paths")
+    parser.add_argument("--model", metavar="NAME", help="of weights that do not say it themselves")
+    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="of models; repeatable")
+    parser.add_argument("--out", metavar="DIR", help="a new folder (runs/DATE-evaluate)")
+    parser.add_argument("--size", type=cli.whole(16), default=256, metavar="PX", help="the short side (256)")
+    parser.add_argument("--resize", choices=["short-side", "squash"], default="short-side",
+                        help="squash: both sides, whatever the photo's shape")
+    parser.add_argument("--resample", choices=RESAMPLINGS, default="bicubic", help="how photos are resized (bicubic)")
+    parser.add_argument("--limit", type=cli.whole(1), metavar="N", help="take N photos, evenly from the list")
+    parser.add_argument("--mean-ab", nargs=2, type=cli.number(), metavar=("A", "B"),
+                        help="of the row mean ab (these photos' own, which flatters it)")
+    parser.add_argument("--oracle", action="store_true", help="add a row that knows each photo's mean colour")
+    parser.add_argument("--ssim", choices=["uniform", "gaussian", "none"], default="uniform",
+                        help="its window; none: leave it out, which is quicker")
+    parser.add_argument("--as-published", action="store_true",
+                        help="add the documents' own measures, sound or not; implies --resize squash")
+    parser.add_argument("--by", choices=MEASURES, default="ciede2000", help="what makes a photo the worst")
+    parser.add_argument("--extremes", type=cli.whole(), default=12, metavar="N", help="worst and best shown (12)")
+    parser.add_argument("--side-by-side", type=cli.whole(), default=12, metavar="N", help="photos shown so (12)")
+    parser.add_argument("--device", default="auto", metavar="cpu|cuda|auto", help="where models run (auto)")
+    parser.add_argument("--workers", type=cli.whole(), default=2, metavar="N", help="threads that read (2)")
+    return parser
+
+
+def main(argv=None):
+    args = flags().parse_args(argv)
+    args.resize = "squash" if args.as_published else args.resize
+    cli.use_device(args.device)
+    given = answers.opened(args.what, args.model, dict(pair(text) for text in args.option))
+    photos = Truths(args)
+    mean = photos.look([answer for answer in given if answer.name is None])
+    mean = np.array(args.mean_ab) if args.mean_ab else mean
+    out = folder(args.out)
+    plan(args, given, photos, mean, out)
+    comparison = Comparison([a.label for a in given], mean, out, by=args.by, extremes=args.extremes,
+                            oracle=args.oracle, window=window(args),
+                            as_published=args.as_published)
+    try:
+        compare(comparison, given, photos, args.side_by_side)
+    except BaseException:
+        comparison.abandon()
+        raise
+    report(comparison, given, args, photos)
+
+
+# ------------------------------------------------------------------ what was asked for
+
+
+def pair(text):
+    if "=" not in text:
+        raise ValueError(f"--option needs KEY=VALUE, got {text!r}")
+    return text.split("=", 1)
+
+
+def window(args):
+    return None if args.ssim == "none" else args.ssim
+
+
+def folder(path):
+    """The folder to write to, which must be new or empty."""
+    path = path or runs.new_folder("runs", "evaluate")
+    if os.path.lexists(path) and not os.path.isdir(path):
+        raise ValueError(f"{path} is not a folder: choose another --out")
+    if os.path.isdir(path) and os.listdir(path):
+        raise ValueError(f"{path} is not empty: choose another --out")
+    return path
+
+
+def plan(args, given, photos, mean, out):
+    """What will happen, before it does; a photo is done twice to say how long all will take."""
+    for answer in given:
+        model = f"{answer.name}, {answer.parameters:,} parameters; " if answer.name else ""
+        print(f"{answer.label}: {model}{answer.about}")
+    shape = f"{args.size} x {args.size}" if args.resize == "squash" else f"{args.size} pixels the short side"
+    count = len(photos.usable())
+    print(f"photos: {count} of {args.photos}, {shape}, on {current()}"
+          + (f"; {len(photos.damaged)} are left out" if photos.damaged else ""))
+    print(f"mean ab: {mean[0]:.2f}, {mean[1]:.2f}" + ("" if args.mean_ab else " (these photos' own)"))
+    print(f"writing to {out}")
+    if args.as_published:
+        if count < LEAST:
+            raise ValueError(f"--as-published needs {LEAST} photos or more, since one of its windows reaches over so "
+                             f"many; got {count}")
+        need, free = count * args.size ** 2 * 8 * (len(given) + 3 + args.oracle) * 3, available()
+        if free is not None and need > free:
+            raise MemoryError(f"--as-published compares all photos at once, which needs about {need / 1e9:.1f} GB, "
+                              f"and {free / 1e9:.1f} GB are free: use a smaller --size or --limit")
+    need, free = photos.largest * args.size ** 2 * BYTES, available()
+    if free is not None and need > free:
+        raise MemoryError(f"a photo of {args.size} pixels needs about {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB "
+                          "are free: use a smaller --size")
+    name, rgb, found = next(photos.each(args.size, [a for a in given if a.name is None]))
+    for _ in range(2):                      # the first one compiles
+        start = time.perf_counter()
+        metrics = Metrics(mean, models=[a.label for a in given], window=window(args))
+        lab = rgb_to_lab(to(current(), rgb[None]))
+        said = {label: ab[None] for label, ab in asked(given, rgb, found).items()}
+        metrics.add(lab[..., :1], said, lab[..., 1:])
+        seconds = time.perf_counter() - start
+    print(f"time: {seconds:.2f} s a photo, {seconds * count / 60:.1f} minutes in all", flush=True)
+
+
+# ------------------------------------------------------------------ the photos
+
+
+class Truths:
+    """The photos, one after the other, decoded ahead on threads; one that cannot be read is reported and left out."""
+
+    def __init__(self, args):
+        self.args = args
+        self.root, self.names = rooted(args.photos)
+        if args.limit and args.limit < len(self.names):
+            self.names = [self.names[i * len(self.names) // args.limit] for i in range(args.limit)]
+        self.damaged = {}
+
+    def look(self, coloured):
+        """The mean ab (2,) of all photos, each as important as the other, at a small size. Finds what is damaged."""
+        means, pixels = [], 0
+        for _, rgb, _ in self.each(LOOK, coloured):
+            means.append(rgb_to_lab(rgb)[..., 1:].mean((0, 1), dtype="float64"))
+            pixels = max(pixels, rgb[..., 0].size)
+        self.largest = pixels / LOOK ** 2   # photo, in squares of the short side
+        return np.mean(means, 0)
+
+    def usable(self):
+        """The names of the photos that have shown no damage so far."""
+        return [name for name in self.names if name not in self.damaged]
+
+    def each(self, size, coloured=()):
+        """(name, photo, {label: picture}) with the pictures of these answers, brought to the photo's size. A photo
+        that one of them lacks is left out as well."""
+        found = 0
+        for name, read in zip(self.names, ahead(lambda n: self.read(n, size, coloured), self.names,
+                                                self.args.workers)):
+            if isinstance(read, Unreadable):
+                if name not in self.damaged and len(self.damaged) < REPORTED:
+                    print(f"{read}: the photo is left out", file=sys.stderr)
+                self.damaged[name] = str(read)
+                continue
+            found += 1
+            yield (name, *read)
+        if not found:
+            raise ValueError(f"none of the {len(self.names)} photos of {self.args.photos} can be used")
+
+    def read(self, name, size, coloured):
+        """(photo, {label: picture}), or why not."""
+        try:
+            image, whole = decoded(os.path.join(self.root, name), size, self.args.resample)
+            shape = shape_after(self.args.resize.replace("-", " "), size, whole)
+            rgb = resized(image, shape, self.args.resample)
+            return rgb, {answer.label: self.picture(answer, name, shape) for answer in coloured}
+        except Unreadable as e:
+            return e
+
+    def picture(self, answer, name, shape):
+        path = answer.picture(name)
+        if path is None:
+            raise Unreadable(f"{answer.label} has no picture of {name}")
+        return resized(decoded(path)[0], shape, self.args.resample)
+
+
+# ------------------------------------------------------------------ comparing
+
+
+def compare(comparison, given, photos, shown):
+    """Ask everything about every photo."""
+    coloured = [a for a in given if a.name is None]
+    usable = photos.usable()
+    kept = {usable[i * len(usable) // shown] for i in range(shown)}
+    stream = mc.progress(Counted(photos.each(photos.args.size, coloured), len(usable)), lambda item: item[0])
+    for name, rgb, found in stream:
+        comparison.add(name, rgb, asked(given, rgb, found), keep=name in kept)
+
+
+def asked(given, rgb, found):
+    """{label: ab (H, W, 2)} for a photo; `found` are the pictures of those answers that are no models."""
+    L = rgb_to_luminance(to(current(), rgb))[..., 0]
+    return {a.label: a.ab(L) if a.name else rgb_to_lab(to(current(), found[a.label]))[..., 1:] for a in given}
+
+
+class Counted:
+    """An iterator whose length is known."""
+
+    def __init__(self, items, n):
+        self.items, self.n = items, n
+
+    def __len__(self):
+        return self.n
+
+    def __iter__(self):
+        return iter(self.items)
+
+
+# ------------------------------------------------------------------ the end
+
+
+def report(comparison, given, args, photos):
+    """The table, the published numbers, the files."""
+    rows, paths = comparison.result(), comparison.finish()
+    lines = [table(rows), "", f"{comparison.photos} photos"]
+    if photos.damaged:
+        lines[-1] += f"; {len(photos.damaged)} were left out"
+    known = [(a.label, n) for a in given if a.name for n in published.numbers(a.name, a.options)]
+    known += [("grey", n) for n in published.numbers("grey", {})]
+    lines += ["", "published, on other photos:"]
+    for label, n in known:
+        here = rows[label].get(n.measure)
+        here = f"{here:.4g} here" if here is not None else "see --as-published"
+        lines.append(f"  {label}: {n.measure} {n.value:.4g}, {here} ({n.source})")
+    text = "\n".join(lines)
+    result = {"rows": rows, "photos": comparison.photos, "left out": photos.damaged, "flags": vars(args),
+              "answers": [{"label": a.label, "model": a.name, "from": a.about} for a in given],
+              "published": [{"answer": label, **n._asdict()} for label, n in known], "time": time.time(),
+              "versions": runs.versions(), "git": runs.git_state(), "device": current()}
+    for name, data in (("result.json", runs.as_json(result, indent=2)), ("table.txt", text + "\n")):
+        write(os.path.join(comparison.out, name), data.encode())
+        paths.append(os.path.join(comparison.out, name))
+    print(text, "", *paths, sep="\n")
+

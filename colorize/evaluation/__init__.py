@@ -1,1 +1,0 @@
-"""What evaluate.py is made of: who answers, how answers are compared, what was published, and pictures."""

@@ -1,0 +1,19 @@
+"""Finding files below a folder."""
+import os
+
+__all__ = ["files_below"]
+
+
+def files_below(folder, leave_out=None, closed=None):
+    """The files in a folder and in all folders below it, folder by folder and sorted, but no hidden ones.
+
+    leave_out: the real path of a folder that is not entered. closed: a list that gets the folders that may not be
+    entered.
+    """
+    def failed(error):
+        if closed is not None:
+            closed.append(error.filename)
+    for here, below, names in os.walk(folder, onerror=failed):
+        below[:] = sorted(name for name in below if name[0] != "."
+                          and os.path.realpath(os.path.join(here, name)) != leave_out)
+        yield from (os.path.join(here, name) for name in sorted(names) if name[0] != ".")

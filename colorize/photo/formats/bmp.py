@@ -1,0 +1,45 @@
+"""BMP: read by Pillow, written here, row by row."""
+import struct
+
+import numpy as np
+from PIL.BmpImagePlugin import BmpImageFile
+
+from ..photo import Unreadable
+from .found import Found, checked
+
+__all__ = ["look", "write"]
+
+METRE = 0.0254                      # an inch
+HEADER = 256                        # bytes, at most
+RLE = 1, 2
+WIDEST = 1 << 16                    # of run lengths: 4 bytes may ask for 255 rows at once
+
+
+def look(file, size, limit):
+    head = file.read(18)
+    if len(head) < 18 or struct.unpack("<I", head[14:])[0] > HEADER:
+        raise Unreadable("it has no header of a BMP")
+
+    def opened():
+        file.seek(0)
+        return BmpImageFile(file)
+    image = opened()
+    count = checked(*image.size, limit)
+    if image.info.get("compression") in RLE and image.size[0] > WIDEST:
+        raise Unreadable(f"its rows of {image.size[0]} pixels are too long for this kind of BMP")
+    dpi = image.info.get("dpi", (0, 0))
+    return Found(opened, count, {"dpi": dpi} if min(dpi) > 0 else {})
+
+
+def write(file, strips, height, width, info):
+    """strips: a function from (first, stop) to these rows, uint8 (rows, width, 3)."""
+    row = (3 * width + 3) // 4 * 4
+    dots = [min(round(v / METRE), (1 << 31) - 1) for v in info.get("dpi", (0, 0))]
+    file.write(struct.pack("<2sIHHI", b"BM", 54 + row * height, 0, 0, 54))
+    file.write(struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, row * height, *dots, 0, 0))
+    step = max(1, (1 << 20) // row)
+    for stop in range(height, 0, -step):
+        rows = strips(max(stop - step, 0), stop)[::-1, :, ::-1]             # from the bottom, blue first
+        out = np.zeros((len(rows), row), np.uint8)
+        out[:, :3 * width] = rows.reshape(len(rows), -1)
+        file.write(out)

@@ -1,1 +1,0 @@
-"""What train.py is made of: preparing a run, the loop, its directory, validation, curves and the report."""
