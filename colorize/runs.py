@@ -102,14 +102,19 @@ class Run:
         os.fsync(self.metrics)
         save_model(self.file("last.safetensors"), model, opt=True, state=state, metrics=end)
 
-    def restore(self, model, opt):
-        """Put the newest checkpoint into the model; its state. What metrics.jsonl got since then is cut off."""
+    def restore(self, model, opt, own=()):
+        """Put the newest checkpoint into the model; its state. What metrics.jsonl got since then is cut off.
+
+        opt: the optimizer of all Params, but for those of `own`, [(Param, its optimizer)].
+        """
         state, end = self.noted()
         for p in mc.params(model):
             p.opt = None
+        for p, optimizer in own:
+            p.opt = optimizer
         mc.load(self.file("last.safetensors"), model, opt=opt if state["step"] else None)
         for p in mc.params(model):
-            if p.opt is not None and p.opt.t == 0:      # it is frozen, and should not appear in the next file
+            if p.frozen:                    # it and should not appear in the next file
                 p.opt = None
         os.ftruncate(self.metrics, min(end, os.fstat(self.metrics).st_size))
         return state

@@ -11,7 +11,7 @@ from .ops.basic import cat, getitem, mat, pad, reshape, transpose
 from .ops.conv import conv4, conv4w, conv4x, deconv4
 from .ops.pool import pool, unpool, upsample
 from .ops.batchnorm import batchnorm, bnmoments, bnparams
-from .ops.activation import elu, leaky_relu, relu, selu, sigm, softplus, tanh
+from .ops.activation import elu, leaky_relu, relu, relu6, selu, sigm, softplus, tanh
 from .ops.loss import accuracy, bce, huber, logistic, logsoftmax, logsumexp, mse, nll, softmax
 from .ops.dropout import dropout
 from .gradcheck import gcheck, gradcheck

@@ -4,7 +4,7 @@ A model is any Python object; `params`, `save`, `summary` and `fuse` find the Pa
 """
 from .autograd import Param
 from .init import param, param0
-from .ops.activation import relu, tanh
+from .ops.activation import relu, relu6, tanh
 from .ops.basic import mat, matmul
 from .ops.batchnorm import batchnorm, bnmoments, bnparams
 from .ops.conv import conv4, deconv4
@@ -107,7 +107,7 @@ class Upsample:
 class Chain:
     """Layers, and functions such as mc.tanh, one after the other; `chain[i]` is one, `chain[i:j]` a Chain of some.
 
-    A relu or tanh behind a BatchNorm is computed by it, in the same pass over memory.
+    A relu, relu6 or tanh behind a BatchNorm is computed by it, in the same pass over memory.
     """
 
     def __init__(self, *layers):
@@ -121,7 +121,7 @@ class Chain:
         layer = next(layers)
         while layer is not None:
             after = next(layers)
-            if type(layer) is BatchNorm and after in (relu, tanh):
+            if type(layer) is BatchNorm and after in (relu, relu6, tanh):
                 x, after = layer(x, after.__name__), next(layers)
             else:
                 x = layer(x)

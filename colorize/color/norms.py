@@ -1,8 +1,8 @@
-"""The normalisations of L and ab in the source documents, by name."""
+"""The normalisations of L and ab in the source documents, by name; and L stretched to its whole range."""
 
-import numpy as np  # noqa: F401  (the examples use it)
+from minicnn.device import xp
 
-__all__ = ["NORMS", "denormalise", "normalise"]
+__all__ = ["NORMS", "denormalise", "normalise", "stretched"]
 
 NORMS = {                                               # name: (offset, scale) of L and of ab: (x - offset) / scale
     "jetson": ((50, 50), (0.5, 127.5)),                 # (2 ab - 1) / 255
@@ -32,3 +32,21 @@ def _norm(name):
     if name not in NORMS:
         raise ValueError(f"the normalisation {name!r} is not known: choose one of {', '.join(sorted(NORMS))}")
     return NORMS[name]
+
+
+# ------------------------------------------------------------------ contrast
+
+ENDS = 0.5, 99.5                            # percentiles of a photo that become black and white
+LEAST = 5.0                                 # of L between them: less is an empty page, whose grain is no picture
+
+
+def stretched(L):
+    """L (N, H, W, 1) in 0..100, each photo stretched so that it goes from black to white; float32.
+
+    >>> stretched(np.linspace(40, 60, 101).reshape(1, 1, 101, 1)).ravel()[[0, 50, 100]].round()
+    array([  0.,  50., 100.], dtype=float32)
+    """
+    m = xp(L)
+    low, high = m.percentile(L, m.asarray(ENDS), axis=(1, 2, 3), keepdims=True)
+    middle, half = (low + high) / 2, m.maximum(high - low, LEAST) / 2
+    return ((L - middle + half) * (50 / half)).clip(0, 100).astype("float32")

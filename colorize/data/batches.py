@@ -45,12 +45,13 @@ class Batches(Data):
     With shuffle another one stands in for it, so that batches keep their size; without, it is left out.
 
     names: the photos' paths, with / between folders, which `weights` {folder: how often a pass has each of its
-    photos, on average} refers to. shuffle="once" makes every pass the same as the first. `then` runs on the threads,
-    too: then=lambda rgb: (model.inputs(rgb), model.targets(rgb)). `report` takes a sentence about a damaged photo.
+    photos, on average} and `widen` {folder: up to how many times its photos are stretched sideways} refer
+    to. shuffle="once" makes every pass the same as the first. `then` runs on the threads, too: then=model.batch.
+    `report` takes a sentence about a damaged photo.
     """
 
     def __init__(self, names, size, *, batch=32, shuffle=True, partial=False, seed=0, workers=2, crop="centre",
-                 augment=None, weights=None, then=None, report=None):
+                 augment=None, weights=None, widen=None, then=None, report=None):
         if shuffle not in (True, False, "once"):
             raise ValueError(f"shuffle is True, False or 'once', got {shuffle!r}")
         if crop not in CROPS + (None,):
@@ -60,6 +61,7 @@ class Batches(Data):
         self.names, self.size, self.crop, self.workers, self.then = names, size, crop, workers, then
         self.augment, self.report = augment or Augment(flip=0), report or _to_stderr
         self.groups = _groups(names, weights or {})
+        self.widen = {i: most for most, members in _groups(names, widen or {}) for i in members.tolist() if most > 1}
         if weights and shuffle is False:
             raise ValueError("weights draw photos at random: pass shuffle=True as well")
         self.unusable, self.first, self.lock = {}, 0, threading.Lock()
@@ -70,8 +72,9 @@ class Batches(Data):
         """Photo number `photo` as uint8 (size, size, 3) for random numbers u; or Unreadable."""
         raise NotImplementedError
 
-    def window(self, width, height, copy, u):
+    def window(self, photo, width, height, copy, u):
         """(window, mirrored) of a photo that has width x height pixels after resizing: the crop, then the changes."""
+        width = round(width * (1 + (self.widen.get(photo, 1) - 1) * u[2 + DRAWS]))
         left, top, right, bottom = 0.0, 0.0, 1.0, 1.0
         if self.crop is not None:
             free = width - self.size, height - self.size
@@ -137,7 +140,7 @@ class Batches(Data):
     def _made(self, entries, places, epoch, order):
         """The batch, or None where nothing of it can be used."""
         pictures, n = np.empty((len(entries), self.size, self.size, 3), "uint8"), 0
-        for entry, place, u in zip(entries, places, draws(self.seed, epoch, places, 2 + DRAWS).tolist()):
+        for entry, place, u in zip(entries, places, draws(self.seed, epoch, places, 3 + DRAWS).tolist()):
             picture = self._tried(entry, u, epoch)
             if picture is None and self.shuffle and order is not None:
                 picture = self._stand_in(place, u, epoch, order)
@@ -198,7 +201,7 @@ class Batches(Data):
         return len(self.names) - len(self.unusable)
 
     def _scan_one(self, photo):
-        self._tried(photo * self.augment.copies, [0.0] * (2 + DRAWS), 0)
+        self._tried(photo * self.augment.copies, [0.0] * (3 + DRAWS), 0)
 
     def __repr__(self):
         return (f"{type(self).__name__}({len(self.names)} photos, {len(self)} batches of {self.batchsize}, "

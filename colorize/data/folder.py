@@ -34,19 +34,20 @@ class Photos(Batches):
 
     def __init__(self, path, size=128, *, resize="short side", resize_to=None, resample="bicubic", crop="random",
                  augment=None, drop_grey=False, batch=32, shuffle=True, partial=False, seed=None, workers=2,
-                 weights=None, then=None, report=None):
+                 weights=None, widen=None, then=None, report=None):
         check_resize(size, resize, resize_to or size, resample, crop)
         self.resize, self.resize_to, self.resample = resize, resize_to or size, resample
         self.least_chroma = GREY if drop_grey is True else float(drop_grey)
         self.root, names = rooted(path)
         super().__init__(names, size, batch=batch, shuffle=shuffle, partial=partial, seed=seed, workers=workers,
-                         crop=crop, augment=augment, weights=weights, then=then, report=report)
+                         crop=crop, augment=augment, weights=weights, widen=widen, then=then,
+                         report=report)
 
     def picture(self, photo, copy, u, epoch):
         image, size = decoded(os.path.join(self.root, self.names[photo]), self.resize_to, self.resample)
         if self.least_chroma:
             check_colour(image, self.names[photo], self.least_chroma)
-        window, mirrored = self.window(*shape_after(self.resize, self.resize_to, size), copy, u)
+        window, mirrored = self.window(photo, *shape_after(self.resize, self.resize_to, size), copy, u)
         picture = resized(image, (self.size, self.size), self.resample, window)
         return picture[:, ::-1] if mirrored else picture
 

@@ -68,8 +68,8 @@ def kind_of(data):
 
 
 def pictures(data, size, *, held=False, scenes=2048, resize="short-side", resize_to=None, resample="bicubic",
-             crop="random", keep_grey=False, augment=None, weights=None, batch=32, shuffle=True, partial=False,
-             seed=1, workers=2, then=None, report=None):
+             crop="random", keep_grey=False, augment=None, weights=None, widen=None, batch=32, shuffle=True,
+             partial=False, seed=1, workers=2, then=None, report=None):
     """The batches of a --data: "scenes", a pack, a folder, a list file, or a sequence of paths.
 
     held: scenes are those of validation. A crop of "none" takes whole photos, which needs resize="squash".
@@ -81,9 +81,10 @@ def pictures(data, size, *, held=False, scenes=2048, resize="short-side", resize
             raise ValueError("scenes have no folders to weigh: give --data, or leave out --weigh")
         return Scenes("val" if held else "train", size, scenes=scenes, **{**common, "shuffle": False})
     if kind == "pack":
-        return Packed(data, size, crop=crop, augment=augment, weights=weights, report=report, **common)
+        return Packed(data, size, crop=crop, augment=augment, weights=weights, widen=widen, report=report, **common)
     return Photos(data, size, resize=resize.replace("-", " "), resize_to=resize_to, resample=resample, crop=crop,
-                  augment=augment, weights=weights, drop_grey=not keep_grey, report=report, **common)
+                  augment=augment, weights=weights, widen=widen, drop_grey=not keep_grey, report=report,
+                  **common)
 
 
 def held_out(data, most=500, seed=1):

@@ -122,7 +122,7 @@ class Packed(Batches):
     """
 
     def __init__(self, path, size=None, *, crop="random", augment=None, batch=32, shuffle=True, partial=False,
-                 seed=None, workers=2, weights=None, then=None, report=None):
+                 seed=None, workers=2, weights=None, widen=None, then=None, report=None):
         self.path = os.fspath(path)
         index = _read_index(self.path)
         size = size or index["size"]
@@ -138,7 +138,8 @@ class Packed(Batches):
         spots = np.linspace(0, len(self.ends) - 1, SPOT_CHECKS).astype(int)
         self.verify(np.unique(spots))
         super().__init__([name for name, *_ in index["photos"]], size, batch=batch, shuffle=shuffle, partial=partial,
-                         seed=seed, workers=workers, crop=crop, augment=augment, weights=weights, then=then,
+                         seed=seed, workers=workers, crop=crop, augment=augment, weights=weights, widen=widen,
+                         then=then,
                          report=report)
 
     def photo(self, i):
@@ -155,7 +156,7 @@ class Packed(Batches):
     def picture(self, photo, copy, u, epoch):
         pixels = self.photo(photo)
         height, width = pixels.shape[:2]
-        window, mirrored = self.window(width, height, copy, u)
+        window, mirrored = self.window(photo, width, height, copy, u)
         left, top, right, bottom = (share * side for share, side in zip(window, (width, height) * 2))
         if abs(right - left - self.size) + abs(bottom - top - self.size) < 1e-6:
             x, y = round(left), round(top)

@@ -21,7 +21,7 @@ MODELS = {                                  # name: (file and class, arguments t
     "vgg-uv-small": ("cs838.VggUVSmall", ()), "mean-fc": ("uf_faces.MeanFC", ()),
     "mean-cnn1": ("uf_faces.MeanCNN", (1,)), "mean-cnn2": ("uf_faces.MeanCNN", (2,)),
     "mean-cnn3": ("uf_faces.MeanCNN", (3,)), "faces": ("uf_faces.Faces", ()),
-    "faces-text": ("uf_faces.FacesText", ()), "nano": ("nano.Nano", ()),
+    "faces-text": ("uf_faces.FacesText", ()), "nano": ("nano.Nano", ()), "studio": ("studio.Studio", ()),
 }
 
 

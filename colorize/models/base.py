@@ -28,6 +28,7 @@ class Colorizer:
     options = {}
     multiple = 1                            # photos must have multiples of this many pixels a side
     fixed = False                           # ... or exactly `size`
+    of_lightness = False                    # is inputs(rgb) nothing but prepare(L)?
     down, up = "pillow", "pillow"           # the document's resampling of L, and of ab back
 
     def sizes(self, size, width, fit="stretch"):

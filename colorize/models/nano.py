@@ -23,6 +23,7 @@ class Nano(Classifier):
     """
 
     multiple = 32
+    of_lightness = True
 
     def __init__(self, *, size=256, width=1.0, fit="short", bins=20, decode="mean", temperature=1.0, neighbours=4,
                  sigma=10.0, skips=True, context=True, batchnorm=True, rebalance="zhang", undo=1.0, where="loss"):

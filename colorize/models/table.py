@@ -18,6 +18,7 @@ PUBLISHED = {               # name: (parameters, which of ours they are, multipl
     "mean-cnn3": (4_583_810, "total", None, "from the author's code"),
     "faces": (1_761_250, "trainable", None, "from the author's code, which is not what the report says"),
     "faces-text": (1_090_868, "trainable", None, "what the report says, which is not what was run"),
+    "studio": (None, "total", None, "ours: the encoder of EfficientNet-Lite0, and a decoder"),
     "nano": (None, "total", None, "ours: at most 300,000 parameters and 0.55 billion multiply-adds"),
 }
 

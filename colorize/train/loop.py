@@ -22,7 +22,7 @@ from minicnn.walk import walk
 from .. import pictures
 from ..weights.own import save_model
 from .curves import Board, draw
-from .preparing import optimizer, rate
+from .preparing import optimizer, rate, slower
 
 __all__ = ["START", "Training"]
 
@@ -109,7 +109,8 @@ class Training:
 
     def begin(self):
         """Load the checkpoint, the first one too."""
-        self.state = {**START, **self.run.restore(self.model, self.opt)}
+        own = slower(self.settings, self.model, self.opt)
+        self.state = {**START, **self.run.restore(self.model, self.opt, own)}
 
     def measure(self):
         """Seconds a step and a validation take; the model is as it was afterwards."""

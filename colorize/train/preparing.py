@@ -94,7 +94,8 @@ class Photos:
         if held is None:
             training, held = opening.held_out(training, settings["val_photos"], settings["seed"])
         self.data = self.open(training, shuffle={"each": True, "once": "once"}[settings["shuffle"]],
-                              augment=opening.augment(settings["augment"]), weights=settings["weigh"])
+                              augment=opening.augment(settings["augment"]), weights=settings["weigh"],
+                              widen=settings["widen"])
         self.data.partial = self.data.instances < self.data.batchsize
         self.facts, self.prior = facts, prior
         if facts is None:
@@ -188,6 +189,22 @@ def rate(settings, total, share):
                          "end) or inverse=4e-5")
     f = known[name]()
     return f if total or name == "inverse" else lambda t: f(int(share() * PARTS))
+
+
+def slower(settings, model, opt):
+    """[(Param, its optimizer)] of the weights that learn at a part of the rate."""
+    found = {}
+    for prefix, part in sorted(settings["slow"].items(), key=lambda item: len(item[0])):    # the longest decides
+        for p in frozen(model, prefix):
+            found[id(p)] = p, slowed(opt, part)
+    return list(found.values())
+
+
+def slowed(opt, part):
+    """A copy of the optimizer with this part of its rate, a function of the step."""
+    own = mc.clone(opt)
+    own.lr = lambda t: part * opt.lr(t)
+    return own
 
 
 def _inverse(lr, decay):

@@ -28,6 +28,7 @@ from ..models.classifier import Classifier
 from ..models.memory import available, counts, fits, memory
 from ..runs import Run, check_new, read_config
 from . import preparing
+from .aging import Aging
 from .curves import MISSING, missing
 from .features import Features, encoder_of
 from .loop import SAMPLES, START, Training, cell, clock
@@ -41,10 +42,10 @@ NAME = "colorize.train"
 DEFAULTS = {
     "model": "nano", "data": "scenes", "val": None, "epochs": None, "steps": None, "minutes": None, "batch": 32,
     "lr": None, "schedule": "cosine", "warmup": 0.02, "optimizer": "adam", "l2": 0.0, "decay": 0.0, "gclip": 0.0,
-    "augment": "flip", "weigh": {}, "shuffle": "each", "workers": 2, "seed": 1, "resize": "short-side",
-    "resize_to": None, "resample": "bicubic", "crop": "random", "keep_grey": False, "val_photos": 256,
-    "validate": None, "checkpoint": 30.0, "device": "auto", "init": None, "init_part": [], "freeze": [],
-    "cache_features": False, "tensorboard": False,
+    "augment": "flip", "age": 0.0, "weigh": {}, "widen": {}, "slow": {}, "shuffle": "each", "workers": 2,
+    "seed": 1, "resize": "short-side", "resize_to": None, "resample": "bicubic", "crop": "random", "keep_grey": False,
+    "val_photos": 256, "validate": None, "checkpoint": 30.0, "device": "auto", "init": None, "init_part": [],
+    "freeze": [], "cache_features": False, "tensorboard": False,
 }
 CHANGEABLE = ("epochs", "steps", "minutes", "workers", "device", "checkpoint", "tensorboard")     # with --resume
 SCENE = 64                  # pixels of a scene
@@ -77,6 +78,13 @@ def flags():
     add("--decay", type=number(0), metavar="X", help="decoupled weight decay (0)")
     add("--gclip", type=number(0), metavar="X", help="the largest norm of a gradient (0: any)")
     add("--augment", type=_augment, metavar="HOW", help="none, flip, tenfold, or flip=0.5,scale=0.8 (flip)")
+    add("--age", type=share, metavar="SHARE",
+        help="of the photos whose lightness the network sees aged: faded, grainy, blurred, scratched (0)")
+    add("--widen", type=weigh, metavar="HOW",
+        help="stretch the photos of these folders sideways, by chance up to so many times, as coco=1.33: for photos "
+             "that were squeezed to squares")
+    add("--slow", type=weigh, metavar="HOW",
+        help="weights with such names learn at this part of the rate, as net.encoder=0.3")
     add("--weigh", type=weigh, metavar="HOW",
         help="how often a pass has the photos of a folder of --data, as flowers=0.25,portraits=2 (all once)")
     add("--shuffle", choices=["each", "once"], help="each pass anew, or once (each)")
@@ -220,8 +228,7 @@ def session(run, model, photos):
         photos = photos_of(run, model)
     else:
         begin(run, model, photos)
-    with (closing(Features(settings, model, run.file("features"))) if settings["cache_features"]
-          else nullcontext(model)) as learner:
+    with learner_of(run, model) as learner:
         training = Training(run, settings, model, photos, learner)
         training.begin()
         if training.state["every"] is None or training.state["step time"] is None:
@@ -236,6 +243,14 @@ def session(run, model, photos):
         return 128 + stopped
     finish(training, run.config)
     return 0
+
+
+def learner_of(run, model):
+    """What learns, in a `with`: the model, what makes photos old for it, or the decoder behind a frozen encoder."""
+    settings = run.config["settings"]
+    if settings["cache_features"]:
+        return closing(Features(settings, model, run.file("features")))
+    return nullcontext(Aging(model, settings["age"]) if settings["age"] else model)
 
 
 def begin(run, model, photos):

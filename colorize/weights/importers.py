@@ -21,6 +21,8 @@ VGG_TOP, KERAS_TOP = ("classifier.",), ("fc1/", "fc2/", "predictions/")
 VGGS = ("vgg-decoder", "vgg-uv", "vgg-uv-small")
 SOURCES = {                                 # (format, model): Source
     ("torch", "zhang"): Source("the release of Zhang et al.", layouts.torch_zhang, (), None),
+    ("torch", "studio"): Source("EfficientNet-Lite0", layouts.torch_efficientnet, ("_conv_head.", "_bn1.", "_fc."),
+                                None),
     ("tensorflow", "jetson"): Source("the Jetson paper's checkpoint", layouts.jetson_tensorflow,
                                      ("_CHECKPOINTABLE", "optimizer/", "metric", "save_counter"), None),
     ("keras", "colornet"): Source("the Keras port of Zhang et al.", layouts.keras_colornet, (), None),

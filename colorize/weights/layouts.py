@@ -9,7 +9,8 @@ import numpy as np
 
 from minicnn.layers import BatchNorm, Conv, Deconv, Dense
 
-__all__ = ["Place", "jetson_tensorflow", "keras_colornet", "keras_vgg", "torch_vgg", "torch_zhang"]
+__all__ = ["Place", "jetson_tensorflow", "keras_colornet", "keras_vgg", "torch_efficientnet", "torch_vgg",
+           "torch_zhang"]
 
 Place = namedtuple("Place", "owner key names shapes convert")
 Place.__doc__ = """An array of a model, `getattr(owner, key)`, and the arrays of the file that make it.
@@ -60,6 +61,28 @@ def torch_zhang(model):
     return [place for i, block in enumerate([*body.layers, head], 1) for j, layer in enumerate(block.layers)
             if isinstance(layer, (Conv, Deconv, BatchNorm)) for place in torch_layer(layer, f"model{i}.{j}")] + \
         torch_layer(model.out, "model_out")
+
+
+def torch_efficientnet(model):
+    """EfficientNet-Lite0 as PyTorch has it, without its last two layers: only the encoder of our model."""
+    encoder = model.net.encoder
+    places = _convolution(encoder.stem.layers, "_conv_stem", "_bn0")
+    for i, block in enumerate(encoder.blocks):
+        parts = ["_expand_conv", "_depthwise_conv", "_project_conv"][-(len(block.layers.layers) // 3 + 1):]
+        bns = ["_bn0", "_bn1", "_bn2"][-len(parts):]
+        for j, (part, bn) in enumerate(zip(parts, bns)):
+            places += _convolution(block.layers.layers[3 * j:], f"_blocks.{i}.{part}", f"_blocks.{i}.{bn}")
+    return places
+
+
+def _convolution(layers, name, bn):
+    """Places of a convolution and the batchnorm behind it. A layer for one channel adds up what RGB had."""
+    w = layers[0].w.shape
+    grey = w[2] == 1 and w[:2] == (3, 3) and layers[0].groups == 1
+    shape = (w[3], 3 if grey else w[2], w[0], w[1])
+    return [Place(layers[0].w, "value", (f"{name}.weight",), (shape,),
+                  lambda x: (x.sum(1, keepdims=True) if grey else x).transpose(2, 3, 1, 0)),
+            *batchnorm(layers[1], [f"{bn}.{k}" for k in ("weight", "bias", "running_mean", "running_var")])]
 
 
 def torch_vgg(model):

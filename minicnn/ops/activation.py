@@ -6,7 +6,7 @@ from ..device import dispatch, xp
 from .basic import add, mul, sub
 from .shapes import floating, number
 
-__all__ = ["elu", "leaky_relu", "relu", "selu", "sigm", "softplus", "tanh"]
+__all__ = ["elu", "leaky_relu", "relu", "relu6", "selu", "sigm", "softplus", "tanh"]
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 
@@ -26,6 +26,23 @@ def relu(x):
 def reluback(dy, y):
     """The gradient of relu: dy where y > 0."""
     return dispatch(_reluback, dy, y)
+
+
+@primitive(keep="y")
+def relu6(x):
+    """min(max(0, x), 6), with gradient 0 at 0 and at 6.
+
+    >>> relu6(np.array([-1., 2., 7.]))
+    array([0., 2., 6.])
+    """
+    floating("relu6", x=x)
+    return dispatch(_relu6, x)
+
+
+@primitive
+def relu6back(dy, y):
+    """The gradient of relu6: dy where 0 < y < 6."""
+    return dispatch(_relu6back, dy, y)
 
 
 @primitive(keep="y")
@@ -75,8 +92,8 @@ def softplus(x):
     return dispatch(_softplus, x)
 
 
-ACTIVATIONS = {f.__name__: f for f in (elu, leaky_relu, relu, selu, sigm, softplus, tanh)}
-BACK = {"relu": reluback, "tanh": tanhback}                 # those that batchnorm computes along the way
+ACTIVATIONS = {f.__name__: f for f in (elu, leaky_relu, relu, relu6, selu, sigm, softplus, tanh)}
+BACK = {"relu": reluback, "relu6": relu6back, "tanh": tanhback}             # those that batchnorm computes along the way
 
 
 def then(y, activation, scale, shift):
@@ -91,6 +108,14 @@ def _relu(x):
 
 def _reluback(dy, y):
     return xp(dy).where(np.isnan(y), y, dy * (y > 0))       # NaN stays visible
+
+
+def _relu6(x):
+    return np.clip(x, 0, 6)
+
+
+def _relu6back(dy, y):
+    return xp(dy).where(np.isnan(y), y, dy * ((y > 0) & (y < 6)))
 
 
 def _tanh(x):
@@ -135,6 +160,8 @@ def _softplus(x):
 
 relu.back = (lambda dy, y, x: reluback(dy, y),)
 reluback.back = (lambda ddx, z, dy, y: reluback(ddx, y), nograd)
+relu6.back = (lambda dy, y, x: relu6back(dy, y),)
+relu6back.back = (lambda ddx, z, dy, y: relu6back(ddx, y), nograd)
 tanh.back = (lambda dy, y, x: tanhback(dy, y),)
 sigm.back = (lambda dy, y, x: dispatch(_sigmback, dy, y),)
 leaky_relu.back = (lambda dy, y, x, slope=0.01: dispatch(_leakyback, dy, x, float(slope)),)

@@ -4,12 +4,16 @@ import numpy as np
 from .. import cpu
 from ..cpu import kernel, ready, run
 
-CODES = {None: 0, "relu": 1, "tanh": 2, "sigm": 3, "leaky_relu": 4}
+CODES = {None: 0, "relu": 1, "tanh": 2, "sigm": 3, "leaky_relu": 4, "relu6": 5}
 GRAIN = 1 << 16
 
 
 def relu(x):
     return _each(_activated, [x], 1)
+
+
+def relu6(x):
+    return _each(_activated, [x], 5)
 
 
 def tanh(x):
@@ -34,6 +38,10 @@ def softplus(x):
 
 def reluback(dy, y):
     return _each(_reluback, [dy, y])
+
+
+def relu6back(dy, y):
+    return _each(_relu6back, [dy, y])
 
 
 def tanhback(dy, y):
@@ -80,6 +88,9 @@ def activate(row, code):
     elif code == 4:
         for k in range(len(row)):
             row[k] = row[k] * np.float32(0.01) if row[k] < 0 else row[k]
+    elif code == 5:
+        for k in range(len(row)):
+            row[k] = np.float32(0) if row[k] < 0 else (np.float32(6) if row[k] > 6 else row[k])
 
 
 @kernel
@@ -147,6 +158,13 @@ def _reluback(start, stop, scratch, dy, y, dx):
     dy, y, dx = dy[start:stop], y[start:stop], dx[start:stop]
     for i in range(len(dy)):
         dx[i] = dy[i] if y[i] > 0 else (np.float32(0) if y[i] == 0 else y[i])
+
+
+@kernel
+def _relu6back(start, stop, scratch, dy, y, dx):
+    dy, y, dx = dy[start:stop], y[start:stop], dx[start:stop]
+    for i in range(len(dy)):
+        dx[i] = dy[i] if 0 < y[i] < 6 else (np.float32(0) if y[i] == y[i] else y[i])
 
 
 @kernel

@@ -40,7 +40,7 @@ def batchnorm(x, moments=None, params=None, *, eps=1e-5, training=None, activati
 
     While training (inside diff, unless `training` says otherwise) mean and variance are the batch's, and
     `moments` follow them; otherwise they are those of `moments`. `params` is a vector of C scales and C shifts
-    (see bnparams), or None for none. `activation` ("relu" or "tanh") follows in the same pass, which spares
+    (see bnparams), or None for none. `activation` ("relu", "relu6" or "tanh") follows in the same pass, which spares
     the memory of what lies between.
 
     >>> batchnorm(np.array([[1.], [3.]]), training=True, eps=0)

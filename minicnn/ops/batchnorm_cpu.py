@@ -107,7 +107,7 @@ def _scale_shift(start, stop, scratch, x, mean, scale, shift, code, y):
 
 @kernel
 def _through(dy, y, code, scratch):
-    """dy through the activation (relu or tanh) that gave y, in scratch memory; dy itself where there is none."""
+    """dy through the activation (relu, relu6 or tanh) that gave y, in scratch memory; dy itself where there is none."""
     if code == 0:
         return dy
     dx = scratch[:dy.size].reshape(dy.shape)
@@ -115,6 +115,9 @@ def _through(dy, y, code, scratch):
     if code == 1:
         for i in range(len(a)):
             out[i] = a[i] if b[i] > 0 else (np.float32(0) if b[i] == 0 else b[i])
+    elif code == 5:
+        for i in range(len(a)):
+            out[i] = a[i] if 0 < b[i] < 6 else (np.float32(0) if b[i] == b[i] else b[i])
     else:
         for i in range(len(a)):
             out[i] = a[i] * (np.float32(1) - b[i] * b[i])

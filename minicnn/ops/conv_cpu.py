@@ -10,7 +10,7 @@ import numpy as np
 from .. import cpu
 from ..cpu import SCRATCH, kernel, product, ready, run
 from .activation_cpu import CODES, finish
-from . import stride2_cpu, winograd_cpu
+from . import depthwise_cpu, stride2_cpu, winograd_cpu
 
 TILE = 1 << 17                              # floats of gathered pixels a tile: half of a 1 MB L2 cache
 LARGE = 1 << 30                             # multiply-adds from which a tenth of the time is worth compiling for
@@ -22,9 +22,12 @@ def conv4(w, x, b, g, groups):
 
 
 def conv4_then(w, x, b, activation, scale, shift, g, groups):
-    if groups != 1 or activation not in CODES or not (x.size and w.size):
+    depthwise = depthwise_cpu.suits(w.shape, groups, g)
+    if groups != 1 and not depthwise or activation not in CODES or not (x.size and w.size):
         return NotImplemented
     after = _after(b, activation, scale, shift)
+    if depthwise:
+        return depthwise_cpu.conv4(w, ready(x), g, after)
     if winograd_cpu.suits(w.shape, g):
         return winograd_cpu.conv4(w, ready(x), g, after)
     if stride2_cpu.suits(w.shape, g) and len(x) * g.oh * g.ow * w.size > LARGE:
@@ -42,9 +45,12 @@ def conv4_then(w, x, b, activation, scale, shift, g, groups):
 
 
 def conv4w(shape, x, dy, g, groups):
-    if groups != 1 or not (x.size and dy.size):
+    depthwise = depthwise_cpu.suits(shape, groups, g)
+    if groups != 1 and not depthwise or not (x.size and dy.size):
         return NotImplemented
     x, dy = ready(x), ready(dy)
+    if depthwise:
+        return depthwise_cpu.conv4w(shape, x, dy, g)
     if winograd_cpu.suits(shape, g):
         return winograd_cpu.conv4w(shape, x, dy, g)
     if stride2_cpu.suits(shape, g):
@@ -64,9 +70,12 @@ def conv4x(w, shape, dy, b, g, groups):
 
 
 def conv4x_then(w, shape, dy, b, activation, scale, shift, g, groups):
-    if groups != 1 or activation not in CODES or not (dy.size and w.size and shape[0]):
+    depthwise = depthwise_cpu.suits(w.shape, groups, g)
+    if groups != 1 and not depthwise or activation not in CODES or not (dy.size and w.size and shape[0]):
         return NotImplemented
     after = _after(b, activation, scale, shift)
+    if depthwise:
+        return depthwise_cpu.conv4x(w, shape, ready(dy), g, after)
     if winograd_cpu.suits(w.shape, g):
         return winograd_cpu.conv4x(w, shape, ready(dy), g, after)
     if stride2_cpu.suits(w.shape, g, transposed=True):

@@ -1,0 +1,77 @@
+"""Our best model: an encoder that has seen ImageNet, and a small decoder of colours at a quarter of the size.
+
+On the way up each level is enlarged twofold, and joined by a 1x1 convolution of the encoder's level of the same size.
+A vector from the mean over the whole photo is added at the bottom, where it says what kind of picture this is.
+"""
+import minicnn as mc
+
+from ..color.norms import stretched
+from ..color.spaces import rgb_to_lab, rgb_to_luminance
+from .base import choice, grey_level, scaled
+from .classifier import Classifier
+from .efficientnet import CHANNELS, GREY, WHITE, Encoder
+from .losses import grey_mask, rebalanced
+
+__all__ = ["Studio"]
+
+
+class Studio(Classifier):
+    """Levels of grey in, as EfficientNet-Lite0 takes them; scores of the bins of the step-20 grid at a quarter of the
+    resolution out.
+
+    The lightness is stretched to the whole range first, so that a faded photo looks like any other. Soft targets: the
+    4 nearest bins to the mean ab of each 4x4 pixels.
+    """
+
+    multiple = 32
+    of_lightness = True
+
+    def __init__(self, *, size=192, width=1.0, fit="short", bins=20, decode="mean", temperature=1.0, neighbours=4,
+                 sigma=10.0, rebalance="none", undo=1.0, where="loss"):
+        self.sizes(size, width, fit)
+        self.classes(bins, decode, temperature, rebalance, undo)
+        self.soft_targets(neighbours, sigma)
+        self.where = choice("where", where, ("loss", "gradient"))
+        self.net = Net(scaled(width, 160, 128, 96, 64), self.bins.q)
+
+    def inputs(self, rgb):
+        return self.prepare(rgb_to_luminance(self.photos(rgb)))
+
+    def prepare(self, L):
+        return (grey_level(stretched(L)) * 255 - GREY) / WHITE
+
+    def targets(self, rgb):
+        """(indices, values, whether the photo has any colour)."""
+        ab = rgb_to_lab(self.photos(rgb))[..., 1:]
+        n, h, w, _ = ab.shape
+        ab = ab.reshape(n, h // 4, 4, w // 4, 4, 2).mean(axis=(2, 4))
+        return self.bins.soft(ab, k=self.neighbours, sigma=self.sigma) + (grey_mask(ab),)
+
+    def loss(self, x, y):
+        indices, values, colourful = y
+        return rebalanced(self(x), (indices, values), mc.value(self.class_weights), mask=colourful, where=self.where)
+
+
+class Net:
+    """The encoder, then up: `channels` at 1/32, 1/16, 1/8 and 1/4 of the photo's size, and q scores."""
+
+    def __init__(self, channels, q):
+        self.encoder = Encoder()
+        self.top = block(CHANNELS[3], channels[0], 1)
+        self.context = mc.Dense(CHANNELS[3], channels[0], init=mc.kaiming())
+        self.skips = [mc.Conv(i, o, 1) for i, o in zip(CHANNELS[2::-1], channels)]
+        self.up = [block(i, o, 3) for i, o in zip(channels, channels[1:])]
+        self.scores = mc.Conv(channels[3], q, 1)
+
+    def __call__(self, x):
+        *levels, deepest = self.encoder(x)
+        vector = self.context(mc.mean(deepest, axis=(1, 2)))
+        x = self.top(deepest) + mc.reshape(vector, (vector.shape[0], 1, 1, vector.shape[1]))
+        for skip, up, level in zip(self.skips, self.up, levels[::-1]):
+            x = up(mc.upsample(x, mode="bilinear") + skip(level))
+        return self.scores(x)
+
+
+def block(cin, cout, kernel):
+    return mc.Chain(mc.Conv(cin, cout, kernel, padding="same", bias=False, init=mc.kaiming()), mc.BatchNorm(cout),
+                    mc.relu)
