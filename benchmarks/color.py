@@ -9,11 +9,11 @@ import time
 
 import numpy as np
 
-from colorize import color
-from colorize.difference import ciede2000
-from colorize.metrics import Metrics
-from colorize.ssim import ssim
-from minicnn import cpu
+from colorize.color import spaces as color
+from colorize.metrics.difference import ciede2000
+from colorize.metrics.ssim import ssim
+from colorize.metrics.table import Metrics
+from minicnn.cpu import runtime as cpu
 
 ROUNDS = 5
 

@@ -18,8 +18,8 @@ from time import perf_counter
 import numpy as np
 
 import minicnn as mc
-from colorize import losses
-from colorize.bins import gamut
+from colorize.color.bins import gamut
+from colorize.models import losses
 
 from . import report
 

@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from colorize.color import rgb_to_lab
+from colorize.color.spaces import rgb_to_lab
 from colorize.data.augment import Augment
 from colorize.data.folder import Photos
 from colorize.data.pack import Packed, pack

@@ -26,16 +26,32 @@ WRONG = (ValueError, TypeError, OSError, MemoryError, ArithmeticError, RuntimeEr
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse whose errors are ValueErrors for `status`, and which takes no abbreviated flags. given_only: what is
-    not given is not in the result, instead of None."""
+    """argparse whose errors are ValueErrors for `status`, and which takes no abbreviated flags.
 
-    def __init__(self, name, about, given_only=False):
+    defaults: {flag: value}, which the help shows. With them the result has only what was given.
+    """
+
+    def __init__(self, name, about, defaults=None):
         super().__init__(prog=f"python -m {name}", description=about, allow_abbrev=False,
-                         argument_default=argparse.SUPPRESS if given_only else None,
-                         formatter_class=argparse.RawDescriptionHelpFormatter)
+                         usage=None if defaults is None else f"python -m {name} [flags]",
+                         argument_default=None if defaults is None else argparse.SUPPRESS,
+                         formatter_class=lambda prog: Help(prog, defaults or {}))
 
     def error(self, message):
         raise ValueError(f"{message}; --help lists the flags")
+
+
+class Help(argparse.RawDescriptionHelpFormatter):
+    """Shows the default of each flag behind what the flag does."""
+
+    def __init__(self, prog, defaults):
+        super().__init__(prog)
+        self.defaults = defaults
+
+    def _get_help_string(self, action):
+        default = self.defaults.get(action.dest)
+        shown = {True: "true", False: "false"}.get(default, default) if isinstance(default, bool) else default
+        return action.help if default in (None, {}, []) else f"{action.help} ({shown})"
 
 
 def status(main, name, argv=None):

@@ -1,17 +1,9 @@
-"""How many threads, and the one map over threads."""
+"""The one map over threads."""
 import itertools
-import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
-__all__ = ["ahead", "cores"]
-
-
-def cores():
-    """How many cores this process may use; the variable MINICNN_THREADS may ask for fewer or more."""
-    asked = os.environ.get("MINICNN_THREADS", "")
-    return max(1, int(asked)) if asked.isdigit() else len(os.sched_getaffinity(0)) if hasattr(
-        os, "sched_getaffinity") else os.cpu_count() or 1
+__all__ = ["ahead"]
 
 
 def ahead(f, items, workers):

@@ -1,8 +1,10 @@
 """minicnn: a small deep-learning engine, in the spirit of Julia's Knet. See README.md, then autograd.py.
 
 `__all__` leaves out the names that shadow Python's own (mc.sum, mc.max, mc.abs, mc.pow) so that
-`from minicnn import *` is safe.
+`from minicnn import *` is safe, and those of modules.
 """
+import builtins as _builtins
+
 from .autograd import Param, Result, Tape, diff, grad, gradloss, params, value
 from .autograd import force_training, freeze, primitive, training, zerograd
 from .device import cpucopy, device, gpucopy, memory, seed
@@ -30,5 +32,5 @@ from .train.search import goldensection, hyperband
 from .files import load, save
 
 __version__ = "0.1.0"
-__all__ = [name for name in dir() if not name.startswith("_") and name not in
-           ("abs", "autograd", "device_", "files", "max", "ops", "pow", "sum", "train", "walk")]
+__all__ = [name for name, x in globals().items() if not name.startswith("_") and not hasattr(_builtins, name)
+           and (x is schedules or not isinstance(x, type(_builtins)))]

@@ -5,9 +5,6 @@
     fast = mc.gpucopy(model)
 """
 import functools
-import importlib
-import importlib.util
-import os
 import threading
 import weakref
 
@@ -215,54 +212,3 @@ def seed(n):
     """Make what follows (initial weights, shuffling, dropout) the same in every run."""
     global _rng
     _rng = np.random.default_rng(n)
-
-
-# ------------------------------------------------------------------ formula or kernel
-
-
-def dispatch(formula, *args):
-    """formula(*args), by the kernel of that name in the neighbour file where there is one that takes them.
-
-    `_conv4` in `ops/conv.py` may have a `conv4` in `ops/conv_cpu.py` (Numba) and one in `ops/conv_cuda.py`, which
-    launches the kernels of `ops/conv.cu` for arrays on the GPU. Kernels compute in float32 and answer
-    NotImplemented to arguments that are too rare for them. Where a tape listens the formula runs, since it is made
-    of operators.
-    """
-    kind = "cuda" if any(map(on_gpu, args)) else "cpu"
-    fast = None if formulas.inside else _kernel(formula.__module__, formula.__name__, kind)
-    if fast is not None and all(_takes(a) for a in args):
-        y = fast(*args)
-        if y is not NotImplemented:
-            return y
-    return formula(*args)
-
-
-class formulas:
-    """`with formulas():` every operator runs by its formula, in all threads: slower, but no kernel is loaded or
-    compiled. For a program that has little to compute.
-
-    >>> with formulas(): dispatch(max, 1, 2)
-    2
-    """
-
-    inside = 0
-
-    def __enter__(self):
-        formulas.inside += 1
-
-    def __exit__(self, *_):
-        formulas.inside -= 1
-
-
-def _takes(a):
-    dtype = getattr(a, "dtype", None)
-    return dtype is None or not (isinstance(a, Tracked) or dtype == np.float64)
-
-
-@functools.lru_cache(maxsize=None)
-def _kernel(module, name, kind):
-    if kind == "cpu" and (os.environ.get("MINICNN_NUMBA") == "0" or importlib.util.find_spec("numba") is None):
-        return None
-    if importlib.util.find_spec(f"{module}_{kind}") is None:
-        return None
-    return getattr(importlib.import_module(f"{module}_{kind}"), name.lstrip("_"), None)

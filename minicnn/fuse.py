@@ -7,12 +7,12 @@ does not know stays as it is.
 import numpy as np
 
 from .autograd import value
+from .cuda.graph import Replayed
 from .device import on_gpu
-from .graph import Replayed
 from .layers import BatchNorm, Chain, Conv, Deconv, Dense, Dropout
 from .ops.activation import ACTIVATIONS, then
-from .ops.batchnorm import affine
 from .ops.basic import mat, matmul
+from .ops.batchnorm import affine
 from .ops.conv import conv4_then, deconv4_then
 from .walk import rebuilt, walk
 

@@ -45,7 +45,7 @@ def counts():
 def kernels():
     """{name: kernel} of the kernel files that were used so far."""
     return {f"{module.__name__}.{name}": f for module in list(sys.modules.values())
-            if module is not None and module.__name__.startswith("minicnn.") and module.__name__.endswith("cpu")
+            if module is not None and module.__name__.startswith("minicnn.cpu.")
             for name, f in vars(module).items()
             if hasattr(f, "signatures") and f.py_func.__module__ == module.__name__}
 

@@ -4,7 +4,7 @@ import importlib
 import pytest
 
 import minicnn as mc
-from minicnn.device import _kernel
+from minicnn.dispatch import kernel
 
 from .cuda_on_cpu import installed, loader
 from .tools import BACKENDS, CUDA, CUDA_ON_CPU, FORMULA, missing
@@ -16,9 +16,9 @@ def backend(request, monkeypatch):
     if request.param is FORMULA:
         with monkeypatch.context() as m:
             m.setenv("MINICNN_NUMBA", "0")
-            _kernel.cache_clear()
+            kernel.cache_clear()
             yield request.param
-        _kernel.cache_clear()
+        kernel.cache_clear()
     elif request.param in (CUDA_ON_CPU, CUDA):
         request.getfixturevalue("cuda_on_cpu" if request.param is CUDA_ON_CPU else "real_gpu")
         with mc.device("cuda"):

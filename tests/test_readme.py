@@ -43,7 +43,7 @@ def test_links_and_file_names_exist(path):
     assert not missing
 
 
-EXAMPLE = ("swish.py", "swish_cpu.py", "swish_cuda.py", "test_swish.py")     # made by minicnn/ops/README.md
+EXAMPLE = ("swish.py", "test_swish.py")      # made by minicnn/ops/README.md
 
 
 def test_the_test_command_is_that_of_ci():
@@ -75,16 +75,18 @@ def test_shapes_learns(capsys):
 
 def test_the_recipe_for_an_operator_works(tmp_path):
     """minicnn/ops/README.md, followed literally in a copy."""
-    for folder in ("minicnn", "tests/ops", "tests/cuda_on_cpu"):
+    for folder in ("minicnn", "tests/minicnn/ops", "tests/cuda_on_cpu"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "tests/__init__.py", "tests/conftest.py", "tests/tools.py", "tests/oracles.py",
+    for name in ("pyproject.toml", "tests/__init__.py", "tests/minicnn/__init__.py", "tests/conftest.py",
+                 "tests/tools.py", "tests/oracles.py",
                  "tests/fake_cupy.py"):
         shutil.copy(ROOT / name, tmp_path / name)
     recipe = ROOT / "minicnn" / "ops" / "README.md"
     names = re.findall(r"^## \d.*`(.*\.py)`$", recipe.read_text(encoding="utf-8"), re.M)
-    assert [Path(n).name for n in names] == ["swish.py", "__init__.py", *EXAMPLE[1:]]
+    assert names == ["minicnn/ops/swish.py", "minicnn/__init__.py", "minicnn/cpu/swish.py", "minicnn/cuda/swish.py",
+                     "tests/minicnn/ops/test_swish.py"]
     cuda, = blocks(recipe, "cuda")
-    (tmp_path / "minicnn/ops/swish.cu").write_text(cuda, encoding="utf-8")
+    (tmp_path / "minicnn/cuda/swish.cu").write_text(cuda, encoding="utf-8")
     for name, text in zip(names, blocks(recipe, "python")):
         path = tmp_path / name
         if path.exists():                               # the one line that goes after those of the other operators
@@ -100,7 +102,7 @@ def test_the_recipe_for_an_operator_works(tmp_path):
     assert passed in run(*command, cwd=tmp_path, MINICNN_NUMBA="1", PYTHONPATH=str(tmp_path))
     assert passed in run(*command, cwd=tmp_path, MINICNN_NUMBA="0", PYTHONPATH=str(tmp_path))
     ask = ("import sys, numpy, minicnn; minicnn.swish(numpy.ones(3, 'float32')); "
-           "print('minicnn.ops.swish_cpu' in sys.modules)")
+           "print('minicnn.cpu.swish' in sys.modules)")
     assert run(sys.executable, "-c", ask, cwd=tmp_path, MINICNN_NUMBA="1").strip() == "True"
     assert run(sys.executable, "-c", ask, cwd=tmp_path, MINICNN_NUMBA="0").strip() == "False"
 

@@ -1,4 +1,4 @@
-"""The repository's own rules: what imports what, what an import costs, how long files are."""
+"""The repository's own rules: what imports what, and what an import costs."""
 import ast
 import os
 import statistics
@@ -20,6 +20,7 @@ def name_of(path):
 
 
 ENGINE = [p for p in SOURCES if name_of(p).split(".")[0] == "minicnn"]
+PACKAGES = [p for p in SOURCES if name_of(p).split(".")[0] in ("minicnn", "colorize")]
 
 
 def imports(path):
@@ -45,14 +46,22 @@ def layer(module):
 
 
 LAYERS = [
-    ["minicnn.autograd", "minicnn.tracked", "minicnn.device", "minicnn.walk"],
-    ["minicnn.cuda", "minicnn.cpu"],
+    ["minicnn.autograd", "minicnn.tracked", "minicnn.walk"],
+    ["minicnn.device"],
+    ["minicnn.dispatch"],
+    ["minicnn.cpu.runtime", "minicnn.cpu.parts", "minicnn.cuda.launcher", "minicnn.cuda.graph"],
     ["minicnn.ops"],
-    ["minicnn.fuse", "minicnn.graph", "minicnn.summary", "minicnn.train", "minicnn.layers", "minicnn.init",
-     "minicnn.files", "minicnn.gradcheck", "minicnn.parallel"],
+    ["minicnn.cpu", "minicnn.cuda", "minicnn.layers", "minicnn.init", "minicnn.train", "minicnn.files",
+     "minicnn.gradcheck", "minicnn.summary", "minicnn.fuse", "minicnn.parallel"],
     ["minicnn"],
-    ["colorize"],
-    ["benchmarks", "examples", "tests"],
+    ["colorize.cli", "colorize.threads"],
+    ["colorize.color"],
+    ["colorize.photo"],
+    ["colorize.models", "colorize.weights", "colorize.metrics"],
+    ["colorize.data", "colorize.pictures", "colorize.runs"],
+    ["colorize.train", "colorize.evaluate", "colorize.predict", "colorize"],
+    ["colorize.tune"],
+    ["benchmarks", "examples", "docs", "tests"],
 ]
 
 
@@ -87,15 +96,26 @@ def test_only_device_imports_cupy(path):
     assert not cupy or name_of(path) == "minicnn.device" or name_of(path).startswith("tests")
 
 
-@pytest.mark.parametrize("path", [p for p in ENGINE if not p.stem.endswith("_cpu")], ids=name_of)
-def test_kernel_files_are_reached_through_dispatch(path):
-    kernels = [m for m in imports(path) if m.endswith("_cpu")]
-    assert not kernels, f"{name_of(path)} imports {kernels}: call dispatch(formula, ...) instead"
-
-
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_files_stay_short(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 450, "more than one subject? split it"
+def test_only_parallel_imports_mpi(path):
+    assert "mpi4py" not in {m.split(".")[0] for m in imports(path)} or name_of(path) == "minicnn.parallel"
+
+
+def is_kernel_file(module):
+    """Does a formula name what is in it? Only `dispatch` loads such a file."""
+    kernels = module.startswith(("minicnn.cpu.", "minicnn.cuda.")) or module.endswith("_cpu")
+    return kernels and module.rpartition(".")[2] not in ("runtime", "parts", "launcher", "graph")
+
+
+@pytest.mark.parametrize("path", [p for p in PACKAGES if not is_kernel_file(name_of(p))], ids=name_of)
+def test_kernel_files_are_reached_through_dispatch(path):
+    kernels = [m for m in imports(path) if is_kernel_file(m)]
+    assert not kernels, f"{name_of(path)} imports {kernels}: name the kernel above its formula, with @kernels"
+
+
+@pytest.mark.parametrize("path", [p for p in PACKAGES if name_of(p).startswith("colorize.predict")], ids=name_of)
+def test_the_photo_command_loads_no_training_data(path):
+    assert not [m for m in imports(path) if m.startswith(("colorize.data", "colorize.train", "colorize.runs"))]
 
 
 def python(code):
@@ -119,3 +139,9 @@ def test_import_loads_no_compiler_and_no_gpu():
 def test_star_import_leaves_pythons_names_alone():
     assert python("from minicnn import *; import builtins; "
                   "print(sorted(n for n in globals() if n in dir(builtins) and n[0] != '_'))") == "[]"
+
+
+def test_star_import_brings_no_modules():
+    assert python("from minicnn import *; import types; "
+                  "print([n for n, x in list(globals().items()) if type(x) is types.ModuleType and n not in "
+                  "('schedules', 'types') and n[0] != '_'])") == "[]"

@@ -1,6 +1,7 @@
 """What the tests share: optional tools, backends, and the one body that tests an operator."""
 import importlib
 import os
+import pkgutil
 import threading
 from collections import namedtuple
 
@@ -143,3 +144,17 @@ def in_threads(n, f):
         if isinstance(a, BaseException):
             raise a
     return answers
+
+
+# ------------------------------------------------------------------ formulas and kernels
+
+
+def formulas(package):
+    """All formulas of minicnn or colorize that name a kernel."""
+    found = []
+    for _, name, is_package in pkgutil.walk_packages(importlib.import_module(package).__path__, package + "."):
+        kernels = ".cpu." in name or ".cuda." in name or name.endswith("_cpu")
+        if not is_package and not kernels and not name.endswith("__main__"):
+            module = importlib.import_module(name)
+            found += [f for f in vars(module).values() if hasattr(f, "kernels") and f.__module__ == name]
+    return found

@@ -10,7 +10,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 import minicnn as mc
-from minicnn.device import dispatch, on_gpu, to, xp
+from minicnn.device import on_gpu, to, xp
+from minicnn.dispatch import kernels
 from minicnn.ops.shapes import count, floating, number
 
 from . import grids
@@ -133,7 +134,7 @@ class Bins:
         if how in ("mode", "bin mean"):
             ab = _beside(scores, self.centres if how == "mode" else self.means)[(flat + bias).argmax(axis=-1)]
         else:
-            ab = dispatch(_expected, flat, bias, 1.0 if how == "mean" else 1 / T, _beside(scores, self.centres))
+            ab = _expected(flat, bias, 1.0 if how == "mean" else 1 / T, _beside(scores, self.centres))
         return ab.reshape(scores.shape[:-1] + (2,))
 
     def _positive(self, weights):
@@ -143,6 +144,7 @@ class Bins:
         return weights
 
 
+@kernels(cpu="colorize.color.bins_cpu.expected")
 def _expected(scores, bias, scale, centres):
     """softmax((scores + bias) * scale) @ centres"""
     return mc.softmax((scores + bias) * scores.dtype.type(scale)) @ centres

@@ -1,8 +1,9 @@
 """The Numba kernel of bins.py."""
 import numpy as np
 
-from minicnn import cpu
-from minicnn.cpu import kernel, ready, run
+from minicnn.cpu import parts
+from minicnn.cpu.parts import kernel
+from minicnn.cpu.runtime import ready, run
 
 GRAIN = 1 << 16                             # scores a piece
 LANES = 16                                  # maxima taken side by side: one alone would not be vectorised
@@ -31,7 +32,7 @@ def _expected(start, stop, scratch, scores, bias, scale, centres, ab):
         top = lanes.max()
         total, a, b = np.float32(0), np.float32(0), np.float32(0)
         for i in range(len(row)):
-            share = cpu.exp(e[i] - top)
+            share = parts.exp(e[i] - top)
             total += share
             a += share * ca[i]
             b += share * cb[i]

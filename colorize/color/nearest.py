@@ -7,7 +7,8 @@ import functools
 
 import numpy as np
 
-from minicnn.device import dispatch, on_gpu, to, xp
+from minicnn.device import on_gpu, to, xp
+from minicnn.dispatch import kernels
 
 __all__ = ["nearest", "soft"]
 
@@ -17,7 +18,7 @@ CHUNK = 1 << 16                             # places that the formulas take at a
 
 def nearest(ab, points):
     """The index (int32) of the nearest of `points` (Q, 2) to each of ab (P, 2), the first of equals; -1 for NaN."""
-    return dispatch(_nearest, ab, *_tables(ab, points, 1))
+    return _nearest(ab, *_tables(ab, points, 1))
 
 
 def soft(ab, points, k, sigma):
@@ -25,7 +26,7 @@ def soft(ab, points, k, sigma):
 
     NaN gives index -1 and value 0.
     """
-    return dispatch(_soft, ab, *_tables(ab, points, k), k, sigma)
+    return _soft(ab, *_tables(ab, points, k), k, sigma)
 
 
 def _tables(ab, points, k):
@@ -80,11 +81,13 @@ def _row(points, k, a):
 # ------------------------------------------------------------------ formulas
 
 
+@kernels(cpu="colorize.color.nearest_cpu.nearest")
 def _nearest(ab, points, candidates, counts):
     found = [part[0][:, 0] for part in _parts(ab, points, candidates, counts, 1)]
     return xp(ab).concatenate(found) if found else xp(ab).zeros(0, "int32")
 
 
+@kernels(cpu="colorize.color.nearest_cpu.soft")
 def _soft(ab, points, candidates, counts, k, sigma):
     parts = list(_parts(ab, points, candidates, counts, k))
     if not parts:

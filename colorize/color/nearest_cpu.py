@@ -1,8 +1,9 @@
 """The Numba kernels of nearest.py."""
 import numpy as np
 
-from minicnn import cpu
-from minicnn.cpu import kernel, ready, run
+from minicnn.cpu import parts
+from minicnn.cpu.parts import kernel
+from minicnn.cpu.runtime import ready, run
 
 from .nearest import LOW, SIDE, TILE
 
@@ -71,7 +72,7 @@ def _normalise(value, scale):
     """From squared distances to weights of sum 1; infinite ones get 0."""
     least, total = value[0], np.float32(0)
     for j in range(len(value)):
-        value[j] = cpu.exp((least - value[j]) * scale) if value[j] < np.inf else np.float32(0)
+        value[j] = parts.exp((least - value[j]) * scale) if value[j] < np.inf else np.float32(0)
         total += value[j]
     for j in range(len(value)):
         value[j] = value[j] / total if total > 0 else np.float32(0)

@@ -7,7 +7,8 @@ import functools
 
 import numpy as np
 
-from minicnn.device import dispatch, xp
+from minicnn.device import xp
+from minicnn.dispatch import kernels
 
 __all__ = ["keep_gamut", "lab_to_rgb", "lab_to_uint8", "rgb_to_lab", "rgb_to_lab8", "rgb_to_luminance", "rgb_to_yuv",
            "to_uint8", "uint8_to_lab", "yuv_to_rgb"]
@@ -29,9 +30,10 @@ def rgb_to_lab(rgb):
     array([53.2, 80.1, 67.2], dtype=float32)
     """
     _colours("rgb_to_lab", rgb, "uint8", "float32", "float64")
-    return dispatch(_rgb_to_lab, rgb)
+    return _rgb_to_lab(rgb)
 
 
+@kernels(cpu="colorize.color.spaces_cpu.rgb_to_lab")
 def _rgb_to_lab(rgb):
     linear = linear_light(rgb)
     f = cie_root(linear @ xp(rgb).asarray(FORWARD.T.astype(linear.dtype)))
@@ -47,9 +49,10 @@ def rgb_to_luminance(rgb):
            [100.]])
     """
     _colours("rgb_to_luminance", rgb, "uint8", "float32", "float64")
-    return dispatch(_rgb_to_luminance, rgb)
+    return _rgb_to_luminance(rgb)
 
 
+@kernels(cpu="colorize.color.spaces_cpu.rgb_to_luminance")
 def _rgb_to_luminance(rgb):
     linear = linear_light(rgb)
     return 116 * cie_root(linear @ xp(rgb).asarray(FORWARD[1][:, None].astype(linear.dtype))) - 16
@@ -67,9 +70,10 @@ def lab_to_rgb(lab, *, clip=True, gamut=False, uint8=False):
     _colours("lab_to_rgb", lab, "float32", "float64")
     if uint8 and not clip:
         raise ValueError("lab_to_rgb got clip=False and uint8=True, but uint8 ends at 0 and 255: drop one of them")
-    return dispatch(_lab_to_rgb, lab, bool(clip), bool(gamut), bool(uint8))
+    return _lab_to_rgb(lab, bool(clip), bool(gamut), bool(uint8))
 
 
+@kernels(cpu="colorize.color.spaces_cpu.lab_to_rgb")
 def _lab_to_rgb(lab, clip, gamut, uint8):
     rgb = companded(_lab_to_linear(_keep_gamut(lab) if gamut else lab))
     rgb = rgb.clip(0, 1) if clip else rgb
@@ -83,13 +87,14 @@ def keep_gamut(lab):
     array([50.,  0.,  0.])
     """
     _colours("keep_gamut", lab, "float32", "float64")
-    return dispatch(_keep_gamut, lab)
+    return _keep_gamut(lab)
 
 
 SLACK = 2e-5                    # how far outside of 0..1 linear RGB may be: float32 loses as much
 HALVINGS = 14                   # so many bits of the share of chroma
 
 
+@kernels(cpu="colorize.color.spaces_cpu.keep_gamut")
 def _keep_gamut(lab):
     L, ab = lab[..., :1].clip(0, 100), lab[..., 1:]
     whole = _in_gamut(xp(lab).concatenate([L, ab], -1))
@@ -151,9 +156,10 @@ def to_uint8(rgb):
     array([  0, 128, 255], dtype=uint8)
     """
     _dtype("to_uint8", rgb, "float32", "float64")
-    return dispatch(_to_uint8, rgb)
+    return _to_uint8(rgb)
 
 
+@kernels(cpu="colorize.color.spaces_cpu.to_uint8")
 def _to_uint8(rgb):
     return (rgb.clip(0, 1) * 255 + 0.5).astype("uint8")
 

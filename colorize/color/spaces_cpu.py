@@ -4,8 +4,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from minicnn import cpu
-from minicnn.cpu import inlined, kernel, ready, run
+from minicnn.cpu import parts
+from minicnn.cpu.parts import inlined, kernel
+from minicnn.cpu.runtime import empty, ready, run
 
 from .spaces import BACKWARD, FORWARD, HALVINGS, SLACK, linear_table
 
@@ -15,13 +16,13 @@ f32 = np.float32
 
 
 def rgb_to_lab(rgb):
-    lab = cpu.empty(rgb.shape)
+    lab = empty(rgb.shape)
     _forward(_lab_of_bytes, _lab_of_floats, rgb, lab)
     return lab
 
 
 def rgb_to_luminance(rgb):
-    L = cpu.empty((*rgb.shape[:-1], 1))
+    L = empty((*rgb.shape[:-1], 1))
     _forward(_luminance_of_bytes, _luminance_of_floats, rgb, L)
     return L
 
@@ -34,7 +35,7 @@ def _forward(of_bytes, of_floats, rgb, out):
 
 
 def lab_to_rgb(lab, clip, gamut, uint8):
-    rgb = np.empty(lab.shape, "uint8") if uint8 else cpu.empty(lab.shape)
+    rgb = np.empty(lab.shape, "uint8") if uint8 else empty(lab.shape)
     scale, offset = (f32(255), f32(0.5)) if uint8 else (f32(1), f32(0))
     run(_rgb, lab.size // 3, GRAIN, ready(lab).reshape(-1, 3), rgb.reshape(-1, 3), BACKWARD.astype("float32"),
         clip, HALVINGS if gamut else 0, f32(SLACK), scale, offset, floats=3 * TILE)
@@ -42,7 +43,7 @@ def lab_to_rgb(lab, clip, gamut, uint8):
 
 
 def keep_gamut(lab):
-    kept = cpu.empty(lab.shape)
+    kept = empty(lab.shape)
     run(_kept, lab.size // 3, GRAIN, ready(lab).reshape(-1, 3), kept.reshape(-1, 3), BACKWARD.astype("float32"),
         HALVINGS, f32(SLACK), floats=3 * TILE)
     return kept
@@ -165,7 +166,7 @@ def _luminance(light, L, m):
 
 @kernel
 def _lab_of_bytes(start, stop, scratch, rgb, lab, m, table):
-    light = cpu.sheet(scratch, 0, 3, TILE)
+    light = parts.sheet(scratch, 0, 3, TILE)
     for p in range(start, stop, TILE):
         end = min(stop, p + TILE)
         _light_of_bytes(rgb[p:end], light, table)
@@ -174,7 +175,7 @@ def _lab_of_bytes(start, stop, scratch, rgb, lab, m, table):
 
 @kernel
 def _lab_of_floats(start, stop, scratch, rgb, lab, m, table):
-    light = cpu.sheet(scratch, 0, 3, TILE)
+    light = parts.sheet(scratch, 0, 3, TILE)
     for p in range(start, stop, TILE):
         end = min(stop, p + TILE)
         _light_of_floats(rgb[p:end], light)
@@ -183,7 +184,7 @@ def _lab_of_floats(start, stop, scratch, rgb, lab, m, table):
 
 @kernel
 def _luminance_of_bytes(start, stop, scratch, rgb, L, m, table):
-    light = cpu.sheet(scratch, 0, 3, TILE)
+    light = parts.sheet(scratch, 0, 3, TILE)
     for p in range(start, stop, TILE):
         end = min(stop, p + TILE)
         _light_of_bytes(rgb[p:end], light, table)
@@ -192,7 +193,7 @@ def _luminance_of_bytes(start, stop, scratch, rgb, L, m, table):
 
 @kernel
 def _luminance_of_floats(start, stop, scratch, rgb, L, m, table):
-    light = cpu.sheet(scratch, 0, 3, TILE)
+    light = parts.sheet(scratch, 0, 3, TILE)
     for p in range(start, stop, TILE):
         end = min(stop, p + TILE)
         _light_of_floats(rgb[p:end], light)
@@ -239,7 +240,7 @@ def _apart(pixels, planes):
 
 @kernel
 def _kept(start, stop, scratch, lab, out, m, halvings, slack):
-    planes = cpu.sheet(scratch, 0, 3, TILE)
+    planes = parts.sheet(scratch, 0, 3, TILE)
     for p in range(start, stop, TILE):
         n = min(stop, p + TILE) - p
         _apart(lab[p:p + n], planes)
@@ -251,7 +252,7 @@ def _kept(start, stop, scratch, lab, out, m, halvings, slack):
 
 @kernel
 def _rgb(start, stop, scratch, lab, out, m, clip, halvings, slack, scale, offset):
-    planes = cpu.sheet(scratch, 0, 3, TILE)
+    planes = parts.sheet(scratch, 0, 3, TILE)
     for p in range(start, stop, TILE):
         n = min(stop, p + TILE) - p
         _apart(lab[p:p + n], planes)

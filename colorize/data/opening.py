@@ -16,16 +16,18 @@ __all__ = ["augment", "data_flags", "held_out", "kind_of", "pictures", "weigh"]
 
 
 def data_flags(parser):
-    """--resize and the like: how photos become squares. A program adds --data and its own."""
+    """The flags that say how photos become square batches. A program adds --data and its own."""
     group = parser.add_argument_group("photos")
-    group.add_argument("--batch", type=whole(1), metavar="N", help="photos a step")
-    group.add_argument("--workers", type=whole(), metavar="N", help="threads that read photos (2); 0: none")
-    group.add_argument("--seed", type=whole(), metavar="N", help="what all random draws follow from (1)")
-    group.add_argument("--resize", choices=["short-side", "squash"], help="the short side, or both, get --resize-to")
-    group.add_argument("--resize-to", type=whole(1), metavar="PX", help="before cropping; the size, unless given")
-    group.add_argument("--resample", choices=RESAMPLINGS, help="how they are resized; cv-*: as OpenCV does it")
-    group.add_argument("--crop", choices=["random", "centre", "top-left", "none"], help="where pixels are taken")
-    group.add_argument("--keep-grey", type=switch, metavar="BOOL", help="keep photos with next to no colour (false)")
+    group.add_argument("--batch", type=whole(1), metavar="N", help="how many photos a step takes")
+    group.add_argument("--workers", type=whole(), metavar="N", help="how many threads read photos")
+    group.add_argument("--seed", type=whole(), metavar="N", help="the same seed gives the same random numbers")
+    group.add_argument("--resize", choices=["short-side", "squash"],
+                       help="make the short side, or both sides, as long as --resize-to says")
+    group.add_argument("--resize-to", type=whole(1), metavar="PX",
+                       help="the length before cropping; without it, the model's size")
+    group.add_argument("--resample", choices=RESAMPLINGS, help="how photos are resized; cv- is OpenCV's way")
+    group.add_argument("--crop", choices=["random", "centre", "top-left", "none"], help="which part is taken")
+    group.add_argument("--keep-grey", type=switch, metavar="BOOL", help="keep photos that have next to no colour")
 
 
 def augment(text):

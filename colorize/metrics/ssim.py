@@ -1,7 +1,8 @@
 """SSIM, the structural similarity of Wang et al. (2004): windowed in each image, and as the UF report computed it."""
 import numpy as np
 
-from minicnn.device import dispatch, xp
+from minicnn.device import xp
+from minicnn.dispatch import kernels
 
 __all__ = ["ssim", "ssim_of_stack"]
 
@@ -22,9 +23,10 @@ def ssim(x, y, *, data_range=1.0, window="uniform"):
     taps = np.full(7, 1 / 7) if window == "uniform" else _gaussian(5, 1.5)
     _checked("ssim", x, y, "(N, H, W, C)", len(taps), (1, 2))
     numbers = _numbers(taps, 2, data_range, window == "uniform")
-    return xp(x).asarray([float(dispatch(_ssim_of_image, a, b, tuple(taps), *numbers)) for a, b in zip(x, y)])
+    return xp(x).asarray([float(_ssim_of_image(a, b, tuple(taps), *numbers)) for a, b in zip(x, y)])
 
 
+@kernels(cpu="colorize.metrics.ssim_cpu.ssim_of_image")
 def _ssim_of_image(x, y, taps, c1, c2, unbiased):
     return _similarity(x, y, taps, (0, 1), c1, c2, unbiased)
 

@@ -1,7 +1,8 @@
 """The Numba kernel of ssim.py."""
 import numpy as np
 
-from minicnn.cpu import kernel, ready, run
+from minicnn.cpu.parts import kernel
+from minicnn.cpu.runtime import ready, run
 
 GRAIN = 16                      # rows: fewer would filter the same rows of the image too often
 

@@ -22,10 +22,11 @@ from threadpoolctl import threadpool_limits
 
 import minicnn as mc
 from minicnn import files
-from minicnn.device import current, formulas
+from minicnn.cpu.runtime import threads
+from minicnn.device import current
+from minicnn.dispatch import formulas
 
 from .. import cli, models
-from ..threads import cores
 from ..weights.opening import opened
 from ..weights.own import file_of
 from ..weights.shipped import SHIPPED, shipped
@@ -95,13 +96,13 @@ def coloured(args, planned, to_do):
     if to_do:
         model = asked_for(args)
         parameters = sum(p.size for p in mc.params(model.parts()))
-        threads = cores()
+        cores = threads()
         usual = 1 if args.mean else SATURATION
         painter = Painter(model, usual if args.saturation is None else args.saturation, args.hint)
-        work = run(to_do, painter, threads, args.compare, args.mean, args.force)
+        work = run(to_do, painter, cores, args.compare, args.mean, args.force)
         if not args.mean:
             print(f"{plural(len(to_do), 'photo')} with {model.name} ({parameters:,} parameters) on {current()}, "
-                  f"{plural(threads, 'thread')}", file=show, flush=True)
+                  f"{plural(cores, 'thread')}", file=show, flush=True)
         done = watched(work, args.mean)
     else:
         done = []

@@ -1,13 +1,13 @@
-"""Train a model to colorize: python -m colorize.train [flags]
+"""Train a model to colorize photos: python -m colorize.train [flags]
 
-Without flags: our small model on drawn scenes for a minute, with pictures of grey scenes becoming coloured.
+Without flags a small model learns on drawn scenes for a minute, and you see grey scenes become coloured.
 
-    python -m colorize.train --data photos/ --epochs 20            # our model on your photos
-    python -m colorize.train --recipe jetson --data photos/        # a source document's model and recipe
-    python -m colorize.train --resume runs/2025-01-31-nano         # go on after Ctrl-C or a crash
+    python -m colorize.train --data photos/ --epochs 20            trains our model on your photos
+    python -m colorize.train --recipe jetson --data photos/        trains a paper's model as the paper did
+    python -m colorize.train --resume runs/2025-01-31-nano         goes on after Ctrl-C or a crash
 
-A run writes everything into one directory, runs/DATE-MODEL unless --out names another. Exit status: 0; 2 for anything
-wrong, said in one sentence; 130 after Ctrl-C and 143 after SIGTERM, both of which save first.
+A run writes everything into one folder: runs/DATE-MODEL, unless --out names another. The exit status is 0, or 2 after
+an error, which is told in one sentence. After Ctrl-C it is 130 and after SIGTERM 143; the run is saved first.
 """
 import datetime
 import math
@@ -57,52 +57,56 @@ MARGIN = 1.125              # a photo's short side before a random crop, in size
 
 
 def flags():
-    parser = cli.Parser(NAME, __doc__, given_only=True)
+    parser = cli.Parser(NAME, __doc__, DEFAULTS)
     add = parser.add_argument
-    add("--model", choices=models.names(), help="which (nano)")
-    add("--recipe", choices=list(RECIPES), help="a source document's model, options and training")
-    add("--data", metavar="PATH", help="a folder of photos, a list file, a pack, or scenes, which are drawn (scenes)")
-    add("--val", metavar="PATH", help="the same for validation; by default a tenth of --data, at most --val-photos")
-    add("--out", metavar="DIR", help="the run's directory")
-    add("--resume", metavar="DIR", help=f"go on with that run; of the other flags only {_listed(CHANGEABLE)} may "
-                                        "come along, and lengths count from the run's beginning")
-    add("--epochs", type=whole(1), metavar="N", help="passes over the photos (10)")
-    add("--steps", type=whole(1), metavar="N")
-    add("--minutes", type=number(above=0), metavar="M", help="of training; what comes first ends it (scenes: 1)")
-    add("--lr", type=number(above=0), metavar="X", help="learning rate; by default the optimizer's own")
-    add("--schedule", metavar="S", help="constant, cosine, steps=0.5,0.9, exponential=0.01 or inverse=4e-5 (cosine)")
-    add("--warmup", type=share, metavar="SHARE", help="of the run, in which cosine's rate grows (0.02)")
-    add("--optimizer", metavar="NAME", help="sgd momentum nesterov adagrad rmsprop adadelta adam, with options: "
-                                            "adam,beta2=0.99 (adam)")
-    add("--l2", type=number(0), metavar="X", help="times the weights is added to gradients (0)")
-    add("--decay", type=number(0), metavar="X", help="decoupled weight decay (0)")
-    add("--gclip", type=number(0), metavar="X", help="the largest norm of a gradient (0: any)")
-    add("--augment", type=_augment, metavar="HOW", help="none, flip, tenfold, or flip=0.5,scale=0.8 (flip)")
-    add("--age", type=share, metavar="SHARE",
-        help="of the photos whose lightness the network sees aged: faded, grainy, blurred, scratched (0)")
-    add("--widen", type=weigh, metavar="HOW",
-        help="stretch the photos of these folders sideways, by chance up to so many times, as coco=1.33: for photos "
-             "that were squeezed to squares")
-    add("--slow", type=weigh, metavar="HOW",
-        help="weights with such names learn at this part of the rate, as net.encoder=0.3")
-    add("--weigh", type=weigh, metavar="HOW",
-        help="how often a pass has the photos of a folder of --data, as flowers=0.25,portraits=2 (all once)")
-    add("--shuffle", choices=["each", "once"], help="each pass anew, or once (each)")
-    add("--init", metavar="WEIGHTS", help="begin with these weights: a run, .safetensors, .pth, .h5, TensorFlow")
+    add("--model", choices=models.names(), help="which model learns")
+    add("--recipe", choices=list(RECIPES), help="the model, options and training of a source document")
+    add("--data", metavar="PATH", help="a folder of photos, a file with a list of paths, a pack, or 'scenes', which "
+                                       "are drawn")
+    add("--val", metavar="PATH", help="photos to validate on; without it a tenth of --data is held out, but no more "
+                                      "than --val-photos")
+    add("--out", metavar="DIR", help="the folder of the run")
+    add("--resume", metavar="DIR", help=f"go on with the run in this folder; only {_listed(CHANGEABLE)} can change "
+                                        "then, and lengths count from the beginning of the run")
+    add("--epochs", type=whole(1), metavar="N", help="end after so many passes over the photos (10)")
+    add("--steps", type=whole(1), metavar="N", help="end after so many steps")
+    add("--minutes", type=number(above=0), metavar="M", help="end after so many minutes of training (scenes: 1)")
+    add("--lr", type=number(above=0), metavar="X", help="the learning rate; without it the optimizer's own")
+    add("--schedule", metavar="S", help="how the rate falls: constant, cosine, steps=0.5,0.9, exponential=0.01 or "
+                                        "inverse=4e-5")
+    add("--warmup", type=share, metavar="SHARE", help="the share of the run in which cosine's rate first grows")
+    add("--optimizer", metavar="NAME", help="sgd, momentum, nesterov, adagrad, rmsprop, adadelta or adam; options "
+                                            "follow, as in adam,beta2=0.99")
+    add("--l2", type=number(0), metavar="X", help="add this times the weights to the gradients")
+    add("--decay", type=number(0), metavar="X", help="shrink the weights by this times the rate in each step")
+    add("--gclip", type=number(0), metavar="X", help="shorten gradients that are longer than this; 0 shortens none")
+    add("--augment", type=_augment, metavar="HOW", help="change photos at random: none, flip, tenfold, or shares "
+                                                        "such as flip=0.5,scale=0.8")
+    add("--age", type=share, metavar="SHARE", help="make this share of the photos look old to the network: faded, "
+                                                   "grainy, blurred, scratched")
+    add("--weigh", type=weigh, metavar="HOW", help="how often a pass takes the photos of a folder, as in "
+                                                   "flowers=0.25,portraits=2; the others come once")
+    add("--widen", type=weigh, metavar="HOW", help="stretch the photos of a folder sideways, up to so many times, as "
+                                                   "in coco=1.33; for photos that were squeezed to squares")
+    add("--slow", type=weigh, metavar="HOW", help="let weights with such names learn at a part of the rate, as in "
+                                                  "net.encoder=0.3")
+    add("--shuffle", choices=["each", "once"], help="shuffle the photos anew for each pass, or once")
+    add("--init", metavar="WEIGHTS", help="begin with these weights: a run, .safetensors, .pth, .h5 or TensorFlow's")
     add("--init-part", action="append", metavar="PREFIX",
-        help="of --init, a run or file of ours, take only the weights with such names (net.layers.0 is VGG16); "
-             "the model may be another; repeatable")
+        help="take from --init (a run or file of ours) only the weights with such names; the models may differ. "
+             "net.layers.0 is VGG16. Can be given several times")
     add("--freeze", action="append", metavar="PREFIX",
-        help="weights with such names stay as they are, and BatchNorms with their running moments; repeatable")
+        help="leave weights with such names, and the moments of BatchNorms, as they are. Can be given several times")
     add("--cache-features", type=switch, nargs="?", const=True, metavar="BOOL",
-        help="keep what a frozen encoder gives for each photo on disk: the decoder alone trains (false)")
-    add("--val-photos", type=whole(1), metavar="N", help="how many photos validate (256)")
-    add("--validate", type=whole(1), metavar="STEPS", help="how often; by default so that it takes 4%% of the time")
-    add("--checkpoint", type=number(0), metavar="SECONDS", help="how often last.safetensors is written (30)")
-    add("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1 (auto: the GPU if there is one)")
-    add("--tensorboard", type=switch, nargs="?", const=True, metavar="BOOL", help="also write what TensorBoard opens")
+        help="compute what a frozen encoder gives for each photo only once, and keep it on disk")
+    add("--val-photos", type=whole(1), metavar="N", help="validate on so many photos")
+    add("--validate", type=whole(1), metavar="STEPS", help="validate every so many steps; without it validation "
+                                                           "takes 4%% of the time")
+    add("--checkpoint", type=number(0), metavar="SECONDS", help="save last.safetensors every so many seconds")
+    add("--device", metavar="NAME", help="auto (the GPU if there is one), cpu, cuda or cuda:1")
+    add("--tensorboard", type=switch, nargs="?", const=True, metavar="BOOL", help="also write files for TensorBoard")
     opening.data_flags(parser)
-    own = parser.add_argument_group("options of models; a model takes those that it has")
+    own = parser.add_argument_group("options of models; each model takes those that it has")
     for key, names in model_flags().items():
         own.add_argument("--" + key.replace("_", "-"), dest=key, metavar="X", help=", ".join(names))
     return parser

@@ -2,7 +2,8 @@
 import numpy as np
 
 from ..autograd import nograd, primitive, value
-from ..device import dispatch, xp
+from ..device import xp
+from ..dispatch import kernels
 from .basic import add, mul, sub
 from .shapes import floating, number
 
@@ -19,13 +20,13 @@ def relu(x):
     array([0., 2.])
     """
     floating("relu", x=x)
-    return dispatch(_relu, x)
+    return _relu(x)
 
 
 @primitive
 def reluback(dy, y):
     """The gradient of relu: dy where y > 0."""
-    return dispatch(_reluback, dy, y)
+    return _reluback(dy, y)
 
 
 @primitive(keep="y")
@@ -36,39 +37,39 @@ def relu6(x):
     array([0., 2., 6.])
     """
     floating("relu6", x=x)
-    return dispatch(_relu6, x)
+    return _relu6(x)
 
 
 @primitive
 def relu6back(dy, y):
     """The gradient of relu6: dy where 0 < y < 6."""
-    return dispatch(_relu6back, dy, y)
+    return _relu6back(dy, y)
 
 
 @primitive(keep="y")
 def tanh(x):
     """The hyperbolic tangent."""
     floating("tanh", x=x)
-    return dispatch(_tanh, x)
+    return _tanh(x)
 
 
 def tanhback(dy, y):
     """The gradient of tanh: dy * (1 - y * y)."""
-    return dispatch(_tanhback, dy, y)
+    return _tanhback(dy, y)
 
 
 @primitive(keep="y")
 def sigm(x):
     """The logistic function 1 / (1 + exp(-x)), without overflow."""
     floating("sigm", x=x)
-    return dispatch(_sigm, x)
+    return _sigm(x)
 
 
 @primitive(keep="x")
 def leaky_relu(x, slope=0.01):
     """x where it is positive, slope * x elsewhere."""
     floating("leaky_relu", x=x)
-    return dispatch(_leaky_relu, x, float(number("leaky_relu", "slope", slope)))
+    return _leaky_relu(x, float(number("leaky_relu", "slope", slope)))
 
 
 @primitive(keep="y")
@@ -77,7 +78,7 @@ def elu(x, alpha=1.0):
     floating("elu", x=x)
     if not number("elu", "alpha", alpha) >= 0:              # the gradient takes the sign of x from that of y
         raise ValueError(f"elu needs alpha of at least 0, got {alpha}")
-    return dispatch(_elu, x, float(alpha))
+    return _elu(x, float(alpha))
 
 
 def selu(x):
@@ -89,11 +90,11 @@ def selu(x):
 def softplus(x):
     """log(1 + exp(x)), without overflow."""
     floating("softplus", x=x)
-    return dispatch(_softplus, x)
+    return _softplus(x)
 
 
 ACTIVATIONS = {f.__name__: f for f in (elu, leaky_relu, relu, relu6, selu, sigm, softplus, tanh)}
-BACK = {"relu": reluback, "relu6": relu6back, "tanh": tanhback}             # those that batchnorm computes along the way
+BACK = {"relu": reluback, "relu6": relu6back, "tanh": tanhback}          # those that batchnorm computes along the way
 
 
 def then(y, activation, scale, shift):
@@ -102,58 +103,71 @@ def then(y, activation, scale, shift):
     return y if scale is None else y * scale + shift
 
 
+@kernels(cpu="minicnn.cpu.activation.relu", cuda="minicnn.cuda.activation.relu")
 def _relu(x):
     return np.maximum(x, 0)
 
 
+@kernels(cpu="minicnn.cpu.activation.reluback", cuda="minicnn.cuda.activation.reluback")
 def _reluback(dy, y):
     return xp(dy).where(np.isnan(y), y, dy * (y > 0))       # NaN stays visible
 
 
+@kernels(cpu="minicnn.cpu.activation.relu6")
 def _relu6(x):
     return np.clip(x, 0, 6)
 
 
+@kernels(cpu="minicnn.cpu.activation.relu6back")
 def _relu6back(dy, y):
     return xp(dy).where(np.isnan(y), y, dy * ((y > 0) & (y < 6)))
 
 
+@kernels(cpu="minicnn.cpu.activation.tanh", cuda="minicnn.cuda.activation.tanh")
 def _tanh(x):
     return np.tanh(x)
 
 
+@kernels(cpu="minicnn.cpu.activation.tanhback", cuda="minicnn.cuda.activation.tanhback")
 def _tanhback(dy, y):
     return mul(dy, sub(1, mul(y, y)))
 
 
+@kernels(cpu="minicnn.cpu.activation.sigm", cuda="minicnn.cuda.activation.sigm")
 def _sigm(x):
     e = np.exp(-np.abs(x))
     return xp(x).where(x >= 0, 1, e) / (1 + e)
 
 
+@kernels(cpu="minicnn.cpu.activation.sigmback", cuda="minicnn.cuda.activation.sigmback")
 def _sigmback(dy, y):
     return mul(dy, mul(y, sub(1, y)))
 
 
+@kernels(cpu="minicnn.cpu.activation.leaky_relu", cuda="minicnn.cuda.activation.leaky_relu")
 def _leaky_relu(x, slope):
     return xp(x).where(x > 0, x, x * slope)
 
 
+@kernels(cpu="minicnn.cpu.activation.leakyback", cuda="minicnn.cuda.activation.leakyback")
 def _leakyback(dy, x, slope):
     x = value(x)
     return mul(dy, xp(x).where(np.isnan(x), x, xp(x).where(x > 0, 1, slope)).astype(x.dtype))
 
 
+@kernels(cpu="minicnn.cpu.activation.elu", cuda="minicnn.cuda.activation.elu")
 def _elu(x, alpha):
     return xp(x).where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
 
 
+@kernels(cpu="minicnn.cpu.activation.eluback", cuda="minicnn.cuda.activation.eluback")
 def _eluback(dy, y, alpha):
     """dy where y > 0, else dy * alpha * exp(x) = dy * (y + alpha)."""
     positive = (value(y) > 0).astype(y.dtype)
     return mul(dy, add(mul(add(y, alpha), sub(1, positive)), positive))
 
 
+@kernels(cpu="minicnn.cpu.activation.softplus", cuda="minicnn.cuda.activation.softplus")
 def _softplus(x):
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
@@ -163,7 +177,7 @@ reluback.back = (lambda ddx, z, dy, y: reluback(ddx, y), nograd)
 relu6.back = (lambda dy, y, x: relu6back(dy, y),)
 relu6back.back = (lambda ddx, z, dy, y: relu6back(ddx, y), nograd)
 tanh.back = (lambda dy, y, x: tanhback(dy, y),)
-sigm.back = (lambda dy, y, x: dispatch(_sigmback, dy, y),)
-leaky_relu.back = (lambda dy, y, x, slope=0.01: dispatch(_leakyback, dy, x, float(slope)),)
-elu.back = (lambda dy, y, x, alpha=1.0: dispatch(_eluback, dy, y, float(alpha)),)
+sigm.back = (lambda dy, y, x: _sigmback(dy, y),)
+leaky_relu.back = (lambda dy, y, x, slope=0.01: _leakyback(dy, x, float(slope)),)
+elu.back = (lambda dy, y, x, alpha=1.0: _eluback(dy, y, float(alpha)),)
 softplus.back = (lambda dy, y, x: mul(dy, sigm(x)),)

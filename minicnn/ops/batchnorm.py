@@ -1,8 +1,10 @@
 """Batch normalisation over the last axis (channels), with running moments for use after training."""
 import numpy as np
 
-from ..autograd import Tracked, primitive, training as now_training, value
-from ..device import current, dispatch, to
+from ..autograd import Tracked, primitive, value
+from ..autograd import training as now_training
+from ..device import current, to
+from ..dispatch import kernels
 from .activation import ACTIVATIONS, BACK
 from .basic import add, cat, channel_sums, div, getitem, mul, neg, pow, sqrt, sub
 from .shapes import floating, number
@@ -55,7 +57,7 @@ def batchnorm(x, moments=None, params=None, *, eps=1e-5, training=None, activati
         if x.size == 0:
             raise ValueError(f"batchnorm cannot take the mean of an empty batch of shape {x.shape}")
         with np.errstate(all="ignore"):             # as in operators: an infinite pixel shows as NaN only
-            mean, var = dispatch(_moments, value(x))
+            mean, var = _moments(value(x))
             if moments is not None:
                 moments.update(mean, var)
         given = (x, mean, var) if params is None else (x, mean, var, params)
@@ -95,19 +97,19 @@ def _check(x, moments, params, eps):
 @primitive(keep="x scale")
 def affine(x, scale, shift):
     """x * scale + shift, one of each for every channel (the last axis)."""
-    return dispatch(_affine, x, scale, shift)
+    return _affine(x, scale, shift)
 
 
 @primitive(keep="x mean var params")
 def normalise(x, mean, var, params=None, *, eps):
     """batchnorm with x's own mean and var, which are given to save computing them twice."""
-    return dispatch(_normalise, x, mean, var, params, eps)
+    return _normalise(x, mean, var, params, eps)
 
 
 @primitive(keep="x mean var params y")
 def normalise_then(x, mean, var, params=None, *, eps, activation):
     """activation(normalise(x)), without keeping what lies between."""
-    return dispatch(_normalise_then, x, mean, var, params, eps, activation)
+    return _normalise_then(x, mean, var, params, eps, activation)
 
 
 affine.back = (lambda dy, y, x, scale, shift: mul(dy, scale),
@@ -116,12 +118,12 @@ affine.back = (lambda dy, y, x, scale, shift: mul(dy, scale),
 
 
 def _back(dy, y, x, mean, var, params=None, *, eps):
-    dx, dparams = dispatch(_normalise_back, dy, x, mean, var, params, eps)
+    dx, dparams = _normalise_back(dy, x, mean, var, params, eps)
     return dx, None, None, dparams
 
 
 def _back_then(dy, y, x, mean, var, params=None, *, eps, activation):
-    dx, dparams = dispatch(_normalise_then_back, dy, y, x, mean, var, params, eps, activation)
+    dx, dparams = _normalise_then_back(dy, y, x, mean, var, params, eps, activation)
     return dx, None, None, dparams
 
 
@@ -132,6 +134,7 @@ normalise_then.back = _back_then
 # ------------------------------------------------------------------ formulas
 
 
+@kernels(cpu="minicnn.cpu.batchnorm.moments", cuda="minicnn.cuda.batchnorm.moments")
 def _moments(x):
     axes = tuple(range(x.ndim - 1))
     mean = x.mean(axis=axes, dtype="float64")
@@ -139,23 +142,28 @@ def _moments(x):
     return mean.astype(x.dtype), var.astype(x.dtype)
 
 
+@kernels(cpu="minicnn.cpu.batchnorm.affine", cuda="minicnn.cuda.batchnorm.affine")
 def _affine(x, scale, shift):
     return x * scale + shift
 
 
+@kernels(cpu="minicnn.cpu.batchnorm.normalise", cuda="minicnn.cuda.batchnorm.normalise")
 def _normalise(x, mean, var, params, eps):
     y = (x - mean) / np.sqrt(var + eps)
     return y if params is None else y * params[:len(mean)] + params[len(mean):]
 
 
+@kernels(cpu="minicnn.cpu.batchnorm.normalise_then", cuda="minicnn.cuda.batchnorm.normalise_then")
 def _normalise_then(x, mean, var, params, eps, activation):
     return ACTIVATIONS[activation](_normalise(x, mean, var, params, eps))
 
 
+@kernels(cpu="minicnn.cpu.batchnorm.normalise_then_back", cuda="minicnn.cuda.batchnorm.normalise_then_back")
 def _normalise_then_back(dy, y, x, mean, var, params, eps, activation):
     return _normalise_back(BACK[activation](dy, y), x, mean, var, params, eps)
 
 
+@kernels(cpu="minicnn.cpu.batchnorm.normalise_back", cuda="minicnn.cuda.batchnorm.normalise_back")
 def _normalise_back(dy, x, mean, var, params, eps):
     """(dx, dparams), made of operators: where x is tracked, its moments depend on it too."""
     n, channels = x.size // x.shape[-1], x.shape[-1]

@@ -6,7 +6,8 @@ conv that is transposed. The three operators are each other's gradients, which g
 import numpy as np  # noqa: F401 (the examples use it)
 
 from ..autograd import nograd, primitive
-from ..device import dispatch, xp
+from ..device import xp
+from ..dispatch import kernels
 from .activation import then
 from .basic import channel_sums
 from .shapes import count, deconv_size, floating, padded, padded_zeros, sizes, taps, window
@@ -32,7 +33,7 @@ def conv4(w, x, b=None, *, stride=1, padding=0, dilation=1, groups=1, flip=False
     floating("conv4", w=w, x=x)
     g = _geometry("conv4", w.shape, x.shape, stride, padding, dilation, groups)
     _check_bias("conv4", b, w.shape, w.shape[3])
-    return dispatch(_conv4, _turn(w, flip), x, b, g, groups)
+    return _conv4(_turn(w, flip), x, b, g, groups)
 
 
 @primitive(keep="x dy")
@@ -42,7 +43,7 @@ def conv4w(w, x, dy, *, stride=1, padding=0, dilation=1, groups=1, flip=False):
     shape = sizes("conv4w", "w", w)
     g = _geometry("conv4w", shape, x.shape, stride, padding, dilation, groups)
     _check_dy("conv4w", shape, x.shape, dy, g)
-    return _turn(dispatch(_conv4w, shape, x, dy, g, groups), flip)
+    return _turn(_conv4w(shape, x, dy, g, groups), flip)
 
 
 @primitive(keep="w dy")
@@ -52,7 +53,7 @@ def conv4x(w, x, dy, *, stride=1, padding=0, dilation=1, groups=1, flip=False):
     shape = sizes("conv4x", "x", x)
     g = _geometry("conv4x", w.shape, shape, stride, padding, dilation, groups)
     _check_dy("conv4x", w.shape, shape, dy, g)
-    return dispatch(_conv4x, _turn(w, flip), shape, dy, None, g, groups)
+    return _conv4x(_turn(w, flip), shape, dy, None, g, groups)
 
 
 @primitive(keep="w x")
@@ -70,7 +71,7 @@ def deconv4(w, x, b=None, *, stride=1, padding=0, dilation=1, groups=1, output_p
     shape = deconv_shape(w, x, stride, padding, dilation, groups, output_padding)
     g = _geometry("deconv4", w.shape, shape, stride, padding, dilation, groups)
     _check_bias("deconv4", b, w.shape, shape[3])
-    return dispatch(_conv4x, _turn(w, flip), shape, x, b, g, groups)
+    return _conv4x(_turn(w, flip), shape, x, b, g, groups)
 
 
 def deconv_shape(w, x, stride, padding, dilation, groups, output_padding):
@@ -102,7 +103,7 @@ def conv4_then(w, x, b, activation, scale, shift, *, stride, padding, dilation, 
     """activation(conv4(w, x, b)) * scale + shift; activation is a name or None, scale and shift (K,) or None."""
     floating("conv4", w=w, x=x)
     g = _geometry("conv4", w.shape, x.shape, stride, padding, dilation, groups)
-    return dispatch(_conv4_then, w, x, b, activation, scale, shift, g, groups)
+    return _conv4_then(w, x, b, activation, scale, shift, g, groups)
 
 
 def deconv4_then(w, x, b, activation, scale, shift, *, stride, padding, dilation, groups, output_padding):
@@ -110,7 +111,7 @@ def deconv4_then(w, x, b, activation, scale, shift, *, stride, padding, dilation
     floating("deconv4", w=w, x=x)
     shape = deconv_shape(w, x, stride, padding, dilation, groups, output_padding)
     g = _geometry("deconv4", w.shape, shape, stride, padding, dilation, groups)
-    return dispatch(_conv4x_then, w, shape, x, b, activation, scale, shift, g, groups)
+    return _conv4x_then(w, shape, x, b, activation, scale, shift, g, groups)
 
 
 # ------------------------------------------------------------------ shape rules
@@ -145,6 +146,7 @@ def _turn(w, flip):
 # ------------------------------------------------------------------ formulas: a sum over the window's pixels
 
 
+@kernels(cpu="minicnn.cpu.conv.conv4", cuda="minicnn.cuda.conv.conv4")
 def _conv4(w, x, b, g, groups):
     x, y = padded(x, g), 0
     for i, j, rows, cols in taps(g):
@@ -153,6 +155,7 @@ def _conv4(w, x, b, g, groups):
     return y if b is None else y + b
 
 
+@kernels(cpu="minicnn.cpu.conv.conv4w", cuda="minicnn.cuda.conv.conv4w")
 def _conv4w(shape, x, dy, g, groups):
     x, dy = padded(x, g), _split(dy, groups)
     dw = xp(x).empty(shape, x.dtype)
@@ -161,6 +164,7 @@ def _conv4w(shape, x, dy, g, groups):
     return dw
 
 
+@kernels(cpu="minicnn.cpu.conv.conv4x", cuda="minicnn.cuda.conv.conv4x")
 def _conv4x(w, shape, dy, b, g, groups):
     whole, dx = padded_zeros(xp(dy), g, shape, dy.dtype)
     parts = _split(dy, groups)
@@ -170,10 +174,12 @@ def _conv4x(w, shape, dy, b, g, groups):
     return dx.copy() if b is None else dx + b
 
 
+@kernels(cpu="minicnn.cpu.conv.conv4_then", cuda="minicnn.cuda.conv.conv4_then")
 def _conv4_then(w, x, b, activation, scale, shift, g, groups):
     return then(_conv4(w, x, b, g, groups), activation, scale, shift)
 
 
+@kernels(cpu="minicnn.cpu.conv.conv4x_then", cuda="minicnn.cuda.conv.conv4x_then")
 def _conv4x_then(w, shape, dy, b, activation, scale, shift, g, groups):
     return then(_conv4x(w, shape, dy, b, g, groups), activation, scale, shift)
 

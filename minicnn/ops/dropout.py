@@ -2,7 +2,8 @@
 import numpy as np
 
 from ..autograd import primitive, training
-from ..device import dispatch, rng, xp
+from ..device import rng, xp
+from ..dispatch import kernels
 from .shapes import floating, is_int, number
 
 __all__ = ["dropout"]
@@ -31,12 +32,13 @@ def dropout(x, p, *, drop=None, seed=None):
 @primitive(keep="")
 def masked(x, p, *, seed):
     """x with the elements that (p, seed) chooses set to 0, the rest divided by 1 - p."""
-    return dispatch(_masked, x, p, seed)
+    return _masked(x, p, seed)
 
 
 masked.back = (lambda dy, y, x, p, seed: masked(dy, p, seed=seed),)
 
 
+@kernels(cpu="minicnn.cpu.dropout.masked", cuda="minicnn.cuda.dropout.masked")
 def _masked(x, p, seed):
     keep = noise(xp(x), x.size, seed).reshape(x.shape) >= min(int(p * 2 ** 32), 2 ** 32 - 1)
     return xp(x).where(keep, x * (1 / (1 - p)), 0)

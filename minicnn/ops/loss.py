@@ -4,7 +4,8 @@ import builtins
 import numpy as np
 
 from ..autograd import nograd, primitive, value
-from ..device import dispatch, xp
+from ..device import xp
+from ..dispatch import kernels
 from .activation import softplus
 from .basic import abs, clip, div, exp, max, mean, mul, neg, reshape, sub, sum
 from .shapes import floating, number
@@ -22,32 +23,35 @@ def softmax(x, *, axis=-1):
     array([0.25, 0.25, 0.25, 0.25])
     """
     floating("softmax", x=x)
-    return dispatch(_softmax, x, axis)
+    return _softmax(x, axis)
 
 
 @primitive(keep="y")
 def logsoftmax(x, *, axis=-1):
     """log(softmax(x)), without overflow."""
     floating("logsoftmax", x=x)
-    return dispatch(_logsoftmax, x, axis)
+    return _logsoftmax(x, axis)
 
 
 @primitive(keep="x")
 def logsumexp(x, *, axis=-1, keepdims=False):
     """log(sum(exp(x))) along an axis, several, or all (None), without overflow."""
     floating("logsumexp", x=x)
-    y = dispatch(_logsumexp, x, axis)
+    y = _logsumexp(x, axis)
     return y if keepdims else sum(y, axis=axis)             # over axes of length 1: they go
 
 
+@kernels(cpu="minicnn.cpu.loss.softmax", cuda="minicnn.cuda.loss.softmax")
 def _softmax(x, axis):
     return np.exp(_logsoftmax(x, axis))
 
 
+@kernels(cpu="minicnn.cpu.loss.logsoftmax", cuda="minicnn.cuda.loss.logsoftmax")
 def _logsoftmax(x, axis):
     return x - _logsumexp(x, axis)
 
 
+@kernels(cpu="minicnn.cpu.loss.logsumexp", cuda="minicnn.cuda.loss.logsumexp")
 def _logsumexp(x, axis):
     """With the axes that are summed over kept, of length 1."""
     top = max(x, axis=axis, keepdims=True)
@@ -153,16 +157,17 @@ def _weighted(scores, indices, values, weights):
 @primitive(keep="scores indices values")
 def nllsum(scores, indices, values):
     """-sum(values * logsoftmax(scores)[indices]), with scores (positions, C), indices and values (positions, K)."""
-    return dispatch(_nllsum, scores, indices, values)
+    return _nllsum(scores, indices, values)
 
 
 def _nllsum_back(dy, y, scores, indices, values):
-    return dispatch(_nll_gradient, dy, scores, indices, values)
+    return _nll_gradient(dy, scores, indices, values)
 
 
 nllsum.back = (_nllsum_back, nograd, nograd)
 
 
+@kernels(cpu="minicnn.cpu.loss.nllsum", cuda="minicnn.cuda.loss.nllsum")
 def _nllsum(scores, indices, values):
     logp = xp(scores).take_along_axis(_logsoftmax(scores, -1), indices.astype("int64"), 1)
     return -_total(values * xp(scores).where(values == 0, 0, logp))
@@ -172,6 +177,7 @@ def _total(x):
     return x.sum(dtype="float64").astype(x.dtype)
 
 
+@kernels(cpu="minicnn.cpu.loss.nll_gradient", cuda="minicnn.cuda.loss.nll_gradient")
 def _nll_gradient(dy, scores, indices, values):
     """softmax(scores) * (total value of the position) - values at their indices; made of operators."""
     onehot = xp(values).zeros(scores.shape, values.dtype)
@@ -250,19 +256,21 @@ def mse(y, target, *, average=True):
 @primitive(keep="a b")
 def square_error(a, b):
     """sum((a - b) ** 2)"""
-    return dispatch(_square_error, a, b)
+    return _square_error(a, b)
 
 
+@kernels(cpu="minicnn.cpu.loss.square_error", cuda="minicnn.cuda.loss.square_error")
 def _square_error(a, b):
     return _total(np.square(a - b))
 
 
+@kernels(cpu="minicnn.cpu.loss.scaled_difference", cuda="minicnn.cuda.loss.scaled_difference")
 def _scaled_difference(a, b, scale):
     return mul(sub(a, b), scale)
 
 
-square_error.back = (lambda dy, y, a, b: dispatch(_scaled_difference, a, b, mul(dy, 2)),
-                     lambda dy, y, a, b: dispatch(_scaled_difference, b, a, mul(dy, 2)))
+square_error.back = (lambda dy, y, a, b: _scaled_difference(a, b, mul(dy, 2)),
+                     lambda dy, y, a, b: _scaled_difference(b, a, mul(dy, 2)))
 
 
 def huber(y, target, delta=1.0, *, average=True):

@@ -2,9 +2,10 @@
 import numpy as np
 
 from ..autograd import nograd, primitive, value
-from ..device import dispatch, xp
+from ..device import xp
+from ..dispatch import kernels
 from .basic import mul
-from .shapes import images, sides, padded, padded_zeros, pair, taps, window
+from .shapes import images, padded, padded_zeros, pair, sides, taps, window
 
 __all__ = ["pool", "unpool", "upsample"]
 
@@ -48,13 +49,13 @@ def unpool(x, *, window=2, stride=None, padding=0, mode="max"):
 @primitive(keep="x")
 def poolmax(x, *, size, stride, padding):
     """The maximum of each window."""
-    return dispatch(_poolmax, x, window("pool", x.shape, size, stride, padding))
+    return _poolmax(x, window("pool", x.shape, size, stride, padding))
 
 
 @primitive(keep="x")
 def poolmax_back(x, dy, *, size, stride, padding):
     """The gradient of poolmax: dy where each window of x has its maximum."""
-    return dispatch(_poolmax_back, x, dy, window("pool", x.shape, size, stride, padding))
+    return _poolmax_back(x, dy, window("pool", x.shape, size, stride, padding))
 
 
 @primitive(keep="x")
@@ -67,13 +68,13 @@ def pick(x, v, *, size, stride, padding):
 @primitive(keep="")
 def poolsum(x, *, size, stride, padding):
     """The sum of each window, padding being zero."""
-    return dispatch(_poolsum, x, window("pool", x.shape, size, stride, padding))
+    return _poolsum(x, window("pool", x.shape, size, stride, padding))
 
 
 @primitive(keep="")
 def poolspread(y, *, shape, size, stride, padding):
     """Images of this shape in which each pixel of y was added to all of its window: the transpose of poolsum."""
-    return dispatch(_poolspread, y, shape, window("unpool", shape, size, stride, padding))
+    return _poolspread(y, shape, window("unpool", shape, size, stride, padding))
 
 
 poolmax.back = (lambda dy, y, x, **o: poolmax_back(x, dy, **o),)
@@ -111,10 +112,12 @@ def _argmax(x, g):
     return _stack(x, g, -np.inf).argmax(axis=0)             # NaN counts as the largest
 
 
+@kernels(cpu="minicnn.cpu.pool.poolmax", cuda="minicnn.cuda.pool.poolmax")
 def _poolmax(x, g):
     return _stack(x, g, -np.inf).max(axis=0)
 
 
+@kernels(cpu="minicnn.cpu.pool.poolmax_back", cuda="minicnn.cuda.pool.poolmax_back")
 def _poolmax_back(x, dy, g):
     where = _argmax(x, g)
     whole, dx = padded_zeros(xp(x), g, x.shape, dy.dtype)
@@ -123,6 +126,7 @@ def _poolmax_back(x, dy, g):
     return dx.copy()
 
 
+@kernels(cpu="minicnn.cpu.pool.poolsum", cuda="minicnn.cuda.pool.poolsum")
 def _poolsum(x, g):
     x, y = padded(x, g), 0
     for _, _, rows, cols in taps(g):
@@ -130,6 +134,7 @@ def _poolsum(x, g):
     return y
 
 
+@kernels(cpu="minicnn.cpu.pool.poolspread", cuda="minicnn.cuda.pool.poolspread")
 def _poolspread(y, shape, g):
     whole, x = padded_zeros(xp(y), g, shape, y.dtype)
     for _, _, rows, cols in taps(g):
@@ -152,19 +157,20 @@ def upsample(x, *, scale=2, mode="nearest"):
     images("upsample", x)
     if not isinstance(mode, str) or mode not in ("nearest", "bilinear"):
         raise ValueError(f"upsample got mode={mode!r}, expected nearest or bilinear")
-    return dispatch(_upsample, x, pair("upsample", "scale", scale), mode)
+    return _upsample(x, pair("upsample", "scale", scale), mode)
 
 
 @primitive(keep="")
 def upsample_back(dy, *, scale, mode):
     """The transpose of upsample."""
-    return dispatch(_upsample_back, dy, pair("upsample", "scale", scale), mode)
+    return _upsample_back(dy, pair("upsample", "scale", scale), mode)
 
 
 upsample.back = (lambda dy, y, x, scale=2, mode="nearest": upsample_back(dy, scale=scale, mode=mode),)
 upsample_back.back = (lambda dx, x, dy, scale, mode: upsample(dx, scale=scale, mode=mode),)
 
 
+@kernels(cpu="minicnn.cpu.pool.upsample", cuda="minicnn.cuda.pool.upsample")
 def _upsample(x, scale, mode):
     for axis, s in zip((1, 2), scale):
         if mode == "nearest":
@@ -175,6 +181,7 @@ def _upsample(x, scale, mode):
     return x
 
 
+@kernels(cpu="minicnn.cpu.pool.upsample_back", cuda="minicnn.cuda.pool.upsample_back")
 def _upsample_back(dy, scale, mode):
     for axis, s in zip((1, 2), scale):
         n = dy.shape[axis] // s

@@ -6,7 +6,8 @@
 import functools
 import math
 
-from ..autograd import diff, grad, params as params_of, value
+from ..autograd import diff, grad, value
+from ..autograd import params as params_of
 from .optimizers import SGD, Adadelta, Adagrad, Adam, Momentum, Nesterov, Optimizer, Rmsprop, clone, update_
 
 __all__ = ["adadelta", "adadelta_", "adagrad", "adagrad_", "adam", "adam_", "converge", "converge_", "minimize",

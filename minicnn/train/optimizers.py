@@ -10,7 +10,8 @@ from numbers import Real
 import numpy as np
 
 from ..autograd import Param
-from ..device import dispatch, on_gpu
+from ..device import on_gpu
+from ..dispatch import kernels
 
 __all__ = ["Adadelta", "Adagrad", "Adam", "Momentum", "Nesterov", "Rmsprop", "SGD", "clone", "update_"]
 
@@ -60,7 +61,7 @@ class Optimizer:
         lr, scale = self.rate(), _clipping(g, self.gclip)
         self.t += 1
         formula, scalars = self.rule()
-        dispatch(formula, w, g, *states, lr, *scalars, scale, self.l2, self.decay)
+        formula(w, g, *states, lr, *scalars, scale, self.l2, self.decay)
 
     def state(self):
         """What an update changes beside w: {"t": number of updates, name: array ...}; before the first, t alone."""
@@ -242,11 +243,13 @@ def _prepared(w, g, lr, scale, l2, decay):
     return g
 
 
+@kernels(cpu="minicnn.cpu.optimizers.sgd", cuda="minicnn.cuda.optimizers.sgd")
 def _sgd(w, g, lr, scale, l2, decay):
     w -= lr * _prepared(w, g, lr, scale, l2, decay)
     return w
 
 
+@kernels(cpu="minicnn.cpu.optimizers.momentum", cuda="minicnn.cuda.optimizers.momentum")
 def _momentum(w, g, velocity, lr, gamma, scale, l2, decay):
     g = _prepared(w, g, lr, scale, l2, decay)
     velocity *= gamma
@@ -255,6 +258,7 @@ def _momentum(w, g, velocity, lr, gamma, scale, l2, decay):
     return w
 
 
+@kernels(cpu="minicnn.cpu.optimizers.nesterov", cuda="minicnn.cuda.optimizers.nesterov")
 def _nesterov(w, g, velocity, lr, gamma, scale, l2, decay):
     g = _prepared(w, g, lr, scale, l2, decay)
     velocity *= gamma
@@ -264,6 +268,7 @@ def _nesterov(w, g, velocity, lr, gamma, scale, l2, decay):
     return w
 
 
+@kernels(cpu="minicnn.cpu.optimizers.adagrad", cuda="minicnn.cuda.optimizers.adagrad")
 def _adagrad(w, g, G, lr, eps, scale, l2, decay):
     g = _prepared(w, g, lr, scale, l2, decay)
     G += np.square(g)
@@ -271,6 +276,7 @@ def _adagrad(w, g, G, lr, eps, scale, l2, decay):
     return w
 
 
+@kernels(cpu="minicnn.cpu.optimizers.rmsprop", cuda="minicnn.cuda.optimizers.rmsprop")
 def _rmsprop(w, g, G, lr, rho, eps, scale, l2, decay):
     g = _prepared(w, g, lr, scale, l2, decay)
     G *= rho
@@ -279,6 +285,7 @@ def _rmsprop(w, g, G, lr, rho, eps, scale, l2, decay):
     return w
 
 
+@kernels(cpu="minicnn.cpu.optimizers.adadelta", cuda="minicnn.cuda.optimizers.adadelta")
 def _adadelta(w, g, G, delta, lr, rho, eps, scale, l2, decay):
     g = _prepared(w, g, lr, scale, l2, decay)
     G *= rho
@@ -290,6 +297,7 @@ def _adadelta(w, g, G, delta, lr, rho, eps, scale, l2, decay):
     return w
 
 
+@kernels(cpu="minicnn.cpu.optimizers.adam", cuda="minicnn.cuda.optimizers.adam")
 def _adam(w, g, m, v, lr, beta1, beta2, eps, t, scale, l2, decay):
     g = _prepared(w, g, lr, scale, l2, decay)
     m *= beta1

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from minicnn import cuda
+from minicnn.cuda import launcher as cuda
 
 from .. import fake_cupy
 from . import loader

@@ -8,7 +8,9 @@ import zlib
 import numpy as np
 from PIL.PngImagePlugin import PngImageFile
 
-from ...threads import ahead, cores
+from minicnn.cpu.runtime import threads
+
+from ...threads import ahead
 from ..photo import Unreadable
 from . import exif
 from .found import METADATA, Deep, Found, checked
@@ -139,7 +141,7 @@ def write(file, strips, height, width, channels, dtype, info):
         x = strips(max(start - 1, 0), stop)
         return _compressed(_filtered(x, start > 0), stop == height)
     head, total = b"\x78\x5e", 1                        # zlib's header; what Adler-32 begins with
-    for data, check, length in ahead(task, starts, cores()):
+    for data, check, length in ahead(task, starts, threads()):
         _chunk(file, b"IDAT", head + data)
         head, total = b"", _adler(total, check, length)
     _chunk(file, b"IDAT", struct.pack(">I", total))

@@ -8,7 +8,9 @@ import numpy as np
 from PIL import Image
 from PIL.TiffImagePlugin import OPEN_INFO, TiffImageFile
 
-from ...threads import ahead, cores
+from minicnn.cpu.runtime import threads
+
+from ...threads import ahead
 from ..photo import Unreadable
 from . import exif, ifd, tiff16
 from .found import METADATA, Found, checked, with_mode
@@ -161,7 +163,7 @@ def write(file, strips, height, width, channels, dtype, info):
         return zlib.compress(_ordered(less, order).tobytes(), LEVEL)
     file.write((b"II" if order == "<" else b"MM") + struct.pack(order + "HI", 42, 0))
     at, offsets, counts = 8, [], []
-    for data in ahead(task, range(0, height, rows), cores()):
+    for data in ahead(task, range(0, height, rows), threads()):
         data += b"\0" * (len(data) % 2)
         file.write(data)
         offsets.append(at)

@@ -106,7 +106,7 @@ def test_a_step_that_cannot_fit_is_refused_beforehand(monkeypatch):
     memory.fits(model, 64)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_table():
     out = subprocess.run([sys.executable, "-m", "colorize.models"], check=True, stdout=subprocess.PIPE,
                          universal_newlines=True).stdout

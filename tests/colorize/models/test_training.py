@@ -49,13 +49,13 @@ def test_it_learns_eight_photos(name):
     assert learn(name, *SMALL[name]) < 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", models.names())
 def test_it_learns_eight_photos_at_full_width(name):
     assert learn(name, 1.0, *WHOLE[name], SMALL[name][-1]) < 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", models.names())
 def test_a_step_at_the_size_of_the_document(name):
     """Forward, backward and a step of Adam with 2 photos; the memory foretold is near what it took."""

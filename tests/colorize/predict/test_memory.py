@@ -70,7 +70,7 @@ def command(tmp_path, monkeypatch):
     return peak
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("flag, dtype, channels, most", [
     ("", "uint8", 1, 0.6), ("", "uint16", 1, 1.0), ("", "uint8", 3, 0.9), ("", "uint16", 3, 1.15),
     ("--compare", "uint8", 1, 0.9), ("--compare", "uint8", 3, 1.1)])
@@ -83,7 +83,7 @@ def test_a_hundred_megapixels_need_about_a_gigabyte(command, flag, dtype, channe
         assert file.read(24)[16:] == (b"\0\0\x4e\x20" if flag else b"\0\0\x27\x10") + b"\0\0\x27\x10"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("progressive, most", [(False, 0.9), (True, 1.15)])
 def test_a_hundred_megapixels_of_jpeg(command, progressive, most):
     Image.linear_gradient("L").resize((10000, 10000)).convert("RGB").save("huge.jpg", subsampling=0,

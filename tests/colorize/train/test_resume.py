@@ -91,7 +91,7 @@ def test_killed_by_the_system(whole, tmp_path):
     killed_often(whole, tmp_path / "run", 3, seed=1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_by_the_system_20_times(whole, tmp_path):
     killed_often(whole, tmp_path / "run", 20, seed=2)
 

@@ -123,7 +123,7 @@ def test_vgg16_agrees_with_pytorch(tmp_path, zipped):
     assert all(p.frozen for p in mc.params(model.net[0]))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_dense_layers_of_vgg16_too(tmp_path):
     torch = need("torch")
     net = vgg16(torch)

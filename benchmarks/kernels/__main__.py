@@ -1,0 +1,7 @@
+"""python -m benchmarks.kernels: see program.py."""
+import sys
+
+from .program import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""Which kernel a formula has: every name leads to a function, every kernel is named, and a typo is an error."""
+import importlib
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minicnn as mc
+from minicnn.dispatch import kernels
+
+from ..tools import formulas, need
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMED = [(f, name) for package in ("minicnn", "colorize") for f in formulas(package)
+         for name in f.kernels.values() if name]
+FILES = [*(ROOT / "minicnn/cpu").glob("*.py"), *(ROOT / "minicnn/cuda").glob("*.py"),
+         *(ROOT / "colorize").rglob("*_cpu.py")]
+SERVE = {"runtime", "parts", "launcher", "graph", "winograd", "stride2", "depthwise", "__init__"}      # other files
+HELP = {"tile_rows", "gather", "activate", "finish", "strips", "columns", "rows", "cbrt"}       # in their own files
+
+
+def defined(path):
+    """The kernels of a file: its public functions that take what formulas take (those of Numba's are private)."""
+    return re.findall(r"^def ([a-z]\w*)\(", path.read_text(encoding="utf-8"), re.M)
+
+
+@pytest.mark.parametrize("f, name", NAMED, ids=lambda x: x if isinstance(x, str) else None)
+def test_a_name_leads_to_a_function(f, name):
+    if ".cuda." not in name:
+        need("numba")
+    module, _, function = name.rpartition(".")
+    kernel = getattr(importlib.import_module(module), function)
+    assert callable(kernel) and kernel.__code__.co_argcount == f.__wrapped__.__code__.co_argcount
+
+
+def test_every_kernel_is_named_by_a_formula():
+    names = {name for _, name in NAMED}
+    assert len(names) > 90
+    for path in FILES:
+        if path.stem not in SERVE:
+            module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            unnamed = {n for n in defined(path) if f"{module}.{n}" not in names} - HELP
+            assert not unnamed, f"{path}: no formula names {unnamed}"
+
+
+def test_a_wrong_name_is_an_error_at_import():
+    for name in ("minicnn.cpu.conv.conv5", "minicnn.cpu.no_such_file.conv4"):
+        with pytest.raises(ImportError, match=name):
+            @kernels(cpu=name)
+            def _conv4(x):
+                return x
+
+
+def test_the_formula_runs_where_no_kernel_is_named():
+    @kernels()
+    def _twice(x):
+        return 2 * x
+    assert _twice(np.float32(2)) == 4 and mc.relu(np.ones(2)).dtype == "float64"
