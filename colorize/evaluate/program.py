@@ -1,12 +1,12 @@
-"""How good are these colours? Models, runs and folders of coloured pictures, side by side on the same photos.
+"""How good are these colours? Compare models, runs and folders of coloured pictures on the same photos.
 
     python -m colorize.evaluate runs/nano --photos photos/val.txt
     python -m colorize.evaluate runs/a runs/b,decode=mode zhang.pth theirs/,label=DeOldify --photos photos/
 
-WHAT is a run, a file of weights (ours, or a published one that colorize.weights.importers reads), or a folder of
-pictures that have the photos' names. Behind a comma may stand label=, model=, and the model's own options. Beside
-every number stand those of grey and of one mean colour. Photos keep their shape; a picture of another size is resized
-to the photo's, and only its colours count: the lightness is always the photo's own.
+WHAT is a run, a file of weights (ours, or a published one that colorize can read), or a folder of pictures with the
+same names as the photos. After a comma you can write label=, model=, or an option of the model. The table shows grey
+and one mean colour beside every answer. Photos keep their shape. A picture of another size is resized to its photo,
+and only its colours count: the lightness always comes from the photo.
 """
 import os
 import sys
@@ -42,28 +42,30 @@ MEASURES = ("ciede2000", "ab mse", "psnr", "psnr a", "psnr b", "colourfulness", 
 
 def flags():
     parser = cli.Parser(NAME, __doc__)
-    parser.add_argument("what", nargs="+", metavar="WHAT", help="PATH[,label=NAME][,model=NAME][,option=value...]")
-    parser.add_argument("--photos", required=True, metavar="PATH", help="the truth: a folder, or a list of paths")
-    parser.add_argument("--model", metavar="NAME", help="of weights that do not say it themselves")
-    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="of models; repeatable")
-    parser.add_argument("--out", metavar="DIR", help="a new folder (runs/DATE-evaluate)")
-    parser.add_argument("--size", type=cli.whole(16), default=256, metavar="PX", help="the short side (256)")
-    parser.add_argument("--resize", choices=["short-side", "squash"], default="short-side",
-                        help="squash: both sides, whatever the photo's shape")
-    parser.add_argument("--resample", choices=RESAMPLINGS, default="bicubic", help="how photos are resized (bicubic)")
-    parser.add_argument("--limit", type=cli.whole(1), metavar="N", help="take N photos, evenly from the list")
-    parser.add_argument("--mean-ab", nargs=2, type=cli.number(), metavar=("A", "B"),
-                        help="of the row mean ab (these photos' own, which flatters it)")
-    parser.add_argument("--oracle", action="store_true", help="add a row that knows each photo's mean colour")
-    parser.add_argument("--ssim", choices=["uniform", "gaussian", "none"], default="uniform",
-                        help="its window; none: leave it out, which is quicker")
-    parser.add_argument("--as-published", action="store_true",
-                        help="add the documents' own measures, sound or not; implies --resize squash")
-    parser.add_argument("--by", choices=MEASURES, default="ciede2000", help="what makes a photo the worst")
-    parser.add_argument("--extremes", type=cli.whole(), default=12, metavar="N", help="worst and best shown (12)")
-    parser.add_argument("--side-by-side", type=cli.whole(), default=12, metavar="N", help="photos shown so (12)")
-    parser.add_argument("--device", default="auto", metavar="cpu|cuda|auto", help="where models run (auto)")
-    parser.add_argument("--workers", type=cli.whole(), default=2, metavar="N", help="threads that read (2)")
+    add = parser.add_argument
+    add("what", nargs="+", metavar="WHAT", help="PATH[,label=NAME][,model=NAME][,option=value...]")
+    add("--photos", required=True, metavar="PATH", help="the true colours: a folder of photos, or a list of paths")
+    add("--model", metavar="NAME", help="the model of weights that do not name it themselves")
+    add("--option", action="append", default=[], metavar="KEY=VALUE",
+        help="an option of the models. Can be given several times")
+    add("--out", metavar="DIR", help="a new folder for the results (runs/DATE-evaluate)")
+    add("--size", type=cli.whole(16), default=256, metavar="PX", help="make the short side so long (256)")
+    add("--resize", choices=["short-side", "squash"], default="short-side",
+        help="squash gives both sides the same length and changes the photo's shape")
+    add("--resample", choices=RESAMPLINGS, default="bicubic", help="how photos are resized (bicubic)")
+    add("--limit", type=cli.whole(1), metavar="N", help="take N photos, spread evenly over the list")
+    add("--mean-ab", nargs=2, type=cli.number(), metavar=("A", "B"),
+        help="the colour of the row 'mean ab'; without it the mean of these photos, which makes the row look better")
+    add("--oracle", action="store_true", help="add a row that knows the mean colour of each photo")
+    add("--ssim", choices=["uniform", "gaussian", "none"], default="uniform",
+        help="the window of SSIM; none leaves SSIM out and is faster")
+    add("--as-published", action="store_true",
+        help="add the measures as the source documents computed them, sound or not; squashes the photos")
+    add("--by", choices=MEASURES, default="ciede2000", help="the measure that says which photos are worst")
+    add("--extremes", type=cli.whole(), default=12, metavar="N", help="show so many of the worst and best (12)")
+    add("--side-by-side", type=cli.whole(), default=12, metavar="N", help="show so many photos side by side (12)")
+    add("--device", default="auto", metavar="cpu|cuda|auto", help="where the models run (auto)")
+    add("--workers", type=cli.whole(), default=2, metavar="N", help="how many threads read photos (2)")
     return parser
 
 

@@ -6,11 +6,16 @@
     python -m colorize.tune golden --vary lr=1e-3 --dxmin 0.3 -- --steps 500
     python -m colorize.tune hyperband --vary lr=1e-5..1e-2 --resource steps --most 900 -- --schedule constant
 
-VALUES are a list, or a range LOW..HIGH (on a logarithmic scale where both are above 0; of whole numbers where both
-are written so). grid tries all combinations of lists; random draws --trials of them; golden starts from one number,
-or the middle of a range, for each flag and multiplies it by steps of e (Knet's goldensection); hyperband gives many
-trials a little of --resource and goes on with the best (Knet's hyperband). Every trial is a run of its own. What has
-ended is never done again: after Ctrl-C or a crash, --resume DIR goes on.
+VALUES are a list, or a range LOW..HIGH. A range above 0 is searched on a logarithmic scale, and a range that you
+write in whole numbers only in whole numbers. The searches:
+
+    grid        tries all combinations of the lists
+    random      draws --trials combinations
+    golden      starts from one number, or the middle of a range, for each flag, and multiplies it by steps of e
+    hyperband   gives many trials a little of --resource, and goes on with the best
+
+golden and hyperband are Knet's. Every trial is a run of its own, and a trial that has ended is never done again: after
+Ctrl-C or a crash, --resume DIR goes on.
 """
 import argparse
 import itertools
@@ -172,23 +177,25 @@ SEARCHES = {"grid": grid, "random": random, "golden": golden, "hyperband": hyper
 
 def flags():
     parser = cli.Parser(NAME, __doc__)
-    parser.epilog = "Behind -- stand the flags of colorize.train that all trials share."
-    parser.add_argument("search", nargs="?", choices=list(SEARCHES))
-    parser.add_argument("--vary", action="append", default=[], metavar="FLAG=VALUES", help="repeatable")
-    parser.add_argument("--by", default="loss", metavar="MEASURE",
-                        help="of the validation photos: loss (the default; different models' cannot be compared), "
-                             "or ab mse, psnr, auc rebalanced, ...")
-    parser.add_argument("--out", metavar="DIR", help="a new folder (runs/DATE-tune)")
-    parser.add_argument("--seed", type=cli.whole(), default=1, metavar="N", help="of what is drawn (1)")
-    parser.add_argument("--trials", type=cli.whole(1), default=20, metavar="N", help="of random (20)")
-    parser.add_argument("--dxmin", type=cli.number(above=0), default=0.3, metavar="X",
-                        help="of golden: the smallest step, 0.3 is a factor of 1.35 (0.3)")
-    parser.add_argument("--resource", choices=["epochs", "steps", "minutes"], default="epochs",
-                        help="of hyperband: what trials get more or less of (epochs)")
-    parser.add_argument("--most", type=cli.number(1), default=27, metavar="N", help="of it, for one trial (27)")
-    parser.add_argument("--reduction", type=cli.number(above=1), default=3, metavar="N",
-                        help="of hyperband: one trial in so many goes on (3)")
-    parser.add_argument("--resume", metavar="DIR", help="go on with that search; nothing else is needed")
+    parser.epilog = "Write the flags of colorize.train that all trials share behind --."
+    add = parser.add_argument
+    add("search", nargs="?", choices=list(SEARCHES), help="how to search")
+    add("--vary", action="append", default=[], metavar="FLAG=VALUES",
+        help="a flag of the trainer, and what it may be. Can be given several times")
+    add("--by", default="loss", metavar="MEASURE",
+        help="the measure of the validation photos that decides: ab mse, psnr, auc rebalanced and so on, or loss, "
+             "which only compares trials of the same model (loss)")
+    add("--out", metavar="DIR", help="a new folder for the trials (runs/DATE-tune)")
+    add("--seed", type=cli.whole(), default=1, metavar="N", help="the same seed draws the same trials (1)")
+    add("--trials", type=cli.whole(1), default=20, metavar="N", help="how many trials random makes (20)")
+    add("--dxmin", type=cli.number(above=0), default=0.3, metavar="X",
+        help="the smallest step of golden; 0.3 multiplies by 1.35 (0.3)")
+    add("--resource", choices=["epochs", "steps", "minutes"], default="epochs",
+        help="what hyperband gives the trials more or less of (epochs)")
+    add("--most", type=cli.number(1), default=27, metavar="N", help="how much of it hyperband gives one trial (27)")
+    add("--reduction", type=cli.number(above=1), default=3, metavar="N",
+        help="hyperband goes on with one trial in so many (3)")
+    add("--resume", metavar="DIR", help="go on with the search in this folder; leave out everything else")
     return parser
 
 
