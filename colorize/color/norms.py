@@ -17,6 +17,7 @@ NORMS = {                                               # name: (offset, scale) 
 def normalise(name, L=None, ab=None):
     """(L, ab) as the model family of that name has them. NORMS lists the names. None stays None.
 
+    >>> import numpy as np
     >>> normalise("zhang", np.array([100.]), np.array([[55., -110]]))
     (array([0.5]), array([[ 0.5, -1. ]]))
     """
@@ -43,6 +44,7 @@ LEAST = 5.0                                 # a smaller range of L is an empty p
 def stretched(L):
     """L (N, H, W, 1) in 0..100, float32, of which each photo is stretched so that it goes from black to white.
 
+    >>> import numpy as np
     >>> stretched(np.linspace(40, 60, 101).reshape(1, 1, 101, 1)).ravel()[[0, 50, 100]].round()
     array([  0.,  50., 100.], dtype=float32)
     """
