@@ -6,7 +6,7 @@
     python -m colorize.tune golden --vary lr=1e-3 --dxmin 0.3 -- --steps 500
     python -m colorize.tune hyperband --vary lr=1e-5..1e-2 --resource steps --most 900 -- --schedule constant
 
-VALUES are a list, or a range LOW..HIGH. A range above 0 is searched on a logarithmic scale, and a range that you
+VALUES are a list, or a range LOW..HIGH. Ranges above 0 are searched on a logarithmic scale, and a range that you
 write in whole numbers only in whole numbers. The searches:
 
     grid        tries all combinations of the lists
