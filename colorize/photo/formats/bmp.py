@@ -1,7 +1,7 @@
-"""BMP: read by Pillow, written here, row by row."""
+"""BMP: read by Pillow; written in strips, which Pillow packs, behind our header."""
 import struct
 
-import numpy as np
+from PIL import Image
 from PIL.BmpImagePlugin import BmpImageFile
 
 from ..photo import Unreadable
@@ -32,14 +32,14 @@ def look(file, size, limit):
 
 
 def write(file, strips, height, width, info):
-    """strips: a function from (first, stop) to these rows, uint8 (rows, width, 3)."""
+    """strips: a function from (first, stop) to these rows, uint8 (rows, width, 3).
+
+    Pillow's own `save` would need all rows at once.
+    """
     row = (3 * width + 3) // 4 * 4
     dots = [min(round(v / METRE), (1 << 31) - 1) for v in info.get("dpi", (0, 0))]
     file.write(struct.pack("<2sIHHI", b"BM", 54 + row * height, 0, 0, 54))
     file.write(struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, row * height, *dots, 0, 0))
     step = max(1, (1 << 20) // row)
-    for stop in range(height, 0, -step):
-        rows = strips(max(stop - step, 0), stop)[::-1, :, ::-1]             # from the bottom, blue first
-        out = np.zeros((len(rows), row), np.uint8)
-        out[:, :3 * width] = rows.reshape(len(rows), -1)
-        file.write(out)
+    for stop in range(height, 0, -step):                # a BMP begins with its lowest row
+        file.write(Image.fromarray(strips(max(stop - step, 0), stop)).tobytes("raw", "BGR", row, -1))
