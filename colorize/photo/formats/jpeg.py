@@ -21,7 +21,9 @@ MORE_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 ICC = b"ICC_PROFILE\0"
 PHOTOSHOP = b"Photoshop 3.0\0"
 IPTC = 0x0404                       # the resource of Photoshop's that is IPTC's
+HEAD = 20                           # bytes of a JPEG before its metadata: its beginning, and JFIF's segment
 LONGEST = 65533                     # bytes that fit into a segment
+LARGEST_ICC = 255 * (LONGEST - 14)  # bytes that fit into all segments of a profile
 SEGMENTS = 1 << 16
 SCANS = 100                         # of a progressive file: each may cost a pass over all pixels
 
@@ -126,30 +128,26 @@ def _iptc(data):
 
 
 def write(file, image, info):
-    """image: RGB or L of Pillow's. The luminance has the tables that it had; the colour, new as it is, good ones."""
-    bare = io.BytesIO()
-    image.save(bare, "JPEG", subsampling=0, **_quality(info, image.mode))
-    x, y = (min(max(round(v), 1), 65535) for v in info.get("dpi", (1, 1)))
-    file.write(b"\xff\xd8" + _segment(APP0, b"JFIF\0\1\1" + struct.pack(">BHHBB", "dpi" in info, x, y, 0, 0)))
-    for marker, data in _metadata(info):
+    """image: RGB or L of Pillow's. The luminance has the tables that it had; the colour, new as it is, good ones.
+
+    Pillow writes dots per inch, EXIF and the profile; what it has no place for stands behind its EXIF.
+    """
+    made, tags, icc = io.BytesIO(), exif.PREFIX + info["exif"] if "exif" in info else b"", info.get("icc", b"")
+    tags = tags if len(tags) <= LONGEST else b""
+    image.save(made, "JPEG", subsampling=0, dpi=[min(max(round(v), 1), 65535) for v in info.get("dpi", ())] or (0, 0),
+               exif=tags, icc_profile=icc if len(icc) <= LARGEST_ICC else None, **_quality(info, image.mode))
+    view, behind = made.getbuffer(), HEAD + (4 + len(tags) if tags else 0)
+    file.write(view[:behind])
+    for marker, data in _other(info):
         if len(data) <= LONGEST:
-            file.write(_segment(marker, data))
-    view = bare.getbuffer()
-    file.write(view[4 + struct.unpack(">H", view[4:6])[0]:])                # behind Pillow's own APP0
+            file.write(struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data)
+    file.write(view[behind:])
 
 
-def _segment(marker, data):
-    return struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
-
-
-def _metadata(info):
-    if info.get("exif"):
-        yield APP1, exif.PREFIX + info["exif"]
+def _other(info):
+    """(marker, data) of what Pillow does not write, or not in all its versions."""
     if info.get("xmp"):
         yield APP1, XMP + info["xmp"]
-    icc, step = info.get("icc") or b"", LONGEST - len(ICC) - 2
-    for i in range(0, len(icc) if len(icc) <= 255 * step else 0, step):
-        yield APP2, ICC + bytes([i // step + 1, (len(icc) + step - 1) // step]) + icc[i:i + step]
     if info.get("iptc"):
         data = info["iptc"] + b"\0" * (len(info["iptc"]) % 2)
         yield APP13, PHOTOSHOP + b"8BIM" + struct.pack(">HHI", IPTC, 0, len(info["iptc"])) + data
