@@ -26,7 +26,6 @@ from minicnn.device import current, formulas
 
 from .. import cli, models
 from ..threads import cores
-from ..weights.opening import opened
 from ..weights.own import file_of
 from ..weights.shipped import SHIPPED, shipped
 from .batch import run
@@ -119,6 +118,7 @@ def asked_for(args):
             raise ValueError(f"the weights of {args.model} do not come with colorize: name a file with --weights")
         model = shipped()
     else:
+        from ..weights.opening import opened            # the readers of other people's files, too
         model = opened(file_of(args.weights), args.model)[0]
     if args.temperature is not None:
         if not hasattr(model, "decoding"):

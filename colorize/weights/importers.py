@@ -3,13 +3,14 @@
 The file is compared with the model before anything changes: names and shapes that do not fit are listed, and nothing
 is half-loaded. Files are not trusted: nothing in them runs, and sizes they state are checked against those they have.
 """
+import importlib
 import os
 from collections import namedtuple
 
 import minicnn as mc
 from minicnn.device import on_gpu, to
 
-from . import keras_h5, layouts, tensorbundle, torch_pickle
+from . import layouts, tensorbundle
 
 __all__ = ["load"]
 
@@ -50,7 +51,7 @@ def load(path, model, keep=()):
     if source.preprocess and model.preprocess not in source.preprocess:
         raise ValueError(f"{source.what} expects its input prepared otherwise than preprocess={model.preprocess!r}: "
                          f"build {model.name} with preprocess={' or '.join(map(repr, source.preprocess))}")
-    stored = {"torch": torch_pickle.read, "keras": keras_h5.read, "tensorflow": tensorflow_names}[kind](path)
+    stored = stored_in(path, kind)
     places = [place for place in source.layout(model)
               if set(place.names) & set(stored) or not place.names[0].startswith(source.ignore)]
     left = compare(path, stored, places, source.ignore)
@@ -83,8 +84,11 @@ def kind_of(path):
                      "TensorFlow checkpoint (name its .index file)")
 
 
-def tensorflow_names(path):
-    return tensorbundle.read(tensorbundle.prefix_of(path))
+def stored_in(path, kind):
+    """{name: Stored} of the file. Only the reader of its kind is loaded."""
+    if kind == "tensorflow":
+        return tensorbundle.read(tensorbundle.prefix_of(path))
+    return importlib.import_module({"torch": ".torch_pickle", "keras": ".keras_h5"}[kind], __package__).read(path)
 
 
 def compare(path, stored, places, ignore):

@@ -51,6 +51,15 @@ def test_ctrl_c_while_standard_input_is_waited_for(folder, weights):
         process.communicate()
 
 
+def test_starting_loads_few_modules():
+    """At most 40 of colorize, none of those for training data, none that read other people's weights."""
+    code = "import sys, colorize.__main__; print(*(m for m in sys.modules if m.partition('.')[0] == 'colorize'))"
+    loaded = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True,
+                            stdout=subprocess.PIPE, universal_newlines=True).stdout.split()
+    assert "colorize.predict.program" in loaded and len(loaded) <= 40
+    assert not [m for m in loaded if m.startswith(("colorize.data", "colorize.weights.importers", "colorize.train"))]
+
+
 def test_a_few_photos_load_no_compiler(folder, weights):
     code = (f"import sys; from colorize.predict import program\n"
             f"status = program.main(['photos', '-o', 'out', '--weights', {str(weights)!r}])\n"
