@@ -1,4 +1,4 @@
-"""How many threads, and the one map over threads."""
+"""How many threads there are, and the one map over threads."""
 import itertools
 import os
 from collections import deque
@@ -8,16 +8,16 @@ __all__ = ["ahead", "cores"]
 
 
 def cores():
-    """How many cores this process may use; the variable MINICNN_THREADS may ask for fewer or more."""
+    """How many cores this process may use, or the number in the variable MINICNN_THREADS."""
     asked = os.environ.get("MINICNN_THREADS", "")
     return max(1, int(asked)) if asked.isdigit() else len(os.sched_getaffinity(0)) if hasattr(
         os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def ahead(f, items, workers):
-    """f(item) for each item, in order, computed by so many threads a little ahead; 0: by this thread.
+    """f(item) for each item, in order. So many threads compute a little ahead; with 0, this thread computes.
 
-    Few results wait at once, however many items there are.
+    Only a few results wait at once, however many items there are.
 
     >>> list(ahead(abs, [-1, 2, -3], 2))
     [1, 2, 3]
@@ -33,7 +33,7 @@ def ahead(f, items, workers):
             made = waiting.popleft().result()
             waiting.extend(pool.submit(f, item) for item in itertools.islice(items, 1))
             yield made
-    finally:                                # the end, an error, or nobody wants the rest
+    finally:                                # at the end, after an error, or if nobody wants the rest
         for future in waiting:
             future.cancel()
         pool.shutdown()

@@ -46,7 +46,7 @@ def read(path):
     except Refused as e:
         raise ValueError(f"{path} is not read: {e}") from None
     except Exception as e:                  # a damaged pickle raises almost anything
-        raise ValueError(f"{path} is not a state dict of PyTorch, or is damaged ({type(e).__name__}: {e})") from None
+        raise ValueError(f"{path} is damaged, or not a state dict of PyTorch ({type(e).__name__}: {e})") from None
     return {name: _stored(path, name, tensor, numbers) for name, tensor in tensors.items()}
 
 
@@ -80,7 +80,7 @@ class Unpickler(pickle.Unpickler):
 
 
 def _checked(file):
-    """The file, if `find_class` is all that the pickle there needs to be watched by.
+    """The file, if `find_class` is guard enough for the pickle there.
 
     A high memo number would take gigabytes, and the hash of a nested tuple the whole stack. So memos must count up,
     and keys must be text or numbers.

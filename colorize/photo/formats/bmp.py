@@ -1,4 +1,4 @@
-"""BMP: read by Pillow; written in strips, which Pillow packs, behind our header."""
+"""BMP: read by Pillow, and written in strips, which Pillow packs."""
 import struct
 
 from PIL import Image
@@ -10,15 +10,15 @@ from .found import Found, checked
 __all__ = ["look", "write"]
 
 METRE = 0.0254                      # an inch
-HEADER = 256                        # bytes, at most
+HEADER = 256                        # bytes that a header may have
 RLE = 1, 2
-WIDEST = 1 << 16                    # of run lengths: 4 bytes may ask for 255 rows at once
+WIDEST = 1 << 16                    # pixels a row in run lengths, where 4 bytes may skip 255 rows
 
 
 def look(file, size, limit):
     head = file.read(18)
     if len(head) < 18 or struct.unpack("<I", head[14:])[0] > HEADER:
-        raise Unreadable("it has no header of a BMP")
+        raise Unreadable("it does not have the header of a BMP")
 
     def opened():
         file.seek(0)
@@ -26,7 +26,7 @@ def look(file, size, limit):
     image = opened()
     count = checked(*image.size, limit)
     if image.info.get("compression") in RLE and image.size[0] > WIDEST:
-        raise Unreadable(f"its rows of {image.size[0]} pixels are too long for this kind of BMP")
+        raise Unreadable(f"its rows of {image.size[0]} pixels are too long for a packed BMP: at most {WIDEST} fit")
     dpi = image.info.get("dpi", (0, 0))
     return Found(opened, count, {"dpi": dpi} if min(dpi) > 0 else {})
 
