@@ -287,7 +287,7 @@ def test_two_programs_in_one_directory(tmp_path, capfd):
     (["--neighbours", "2.5"], "targets needs neighbours as an int, got 2.5"),
     (["--device", "gpu"], "device got 'gpu': expected 'cpu', 'cuda' or 'cuda:1'"),
     (["--freeze", "net"], "--freeze net leaves no weight of nano to train"),
-    (["--init", __file__], "is no weight file that this reads"),
+    (["--init", __file__], "is not a file of weights"),
     (["--data", __file__, "--crop", "none", "--resize", "short-side"], "which has 256 x 256 pixels only with resize"),
     (["--augment", "rotate"], "expected none, flip, tenfold, or shares"),
     (["--weigh", "flowers"], "such as flowers=0.25,portraits=2; got 'flowers'"),
