@@ -28,7 +28,6 @@ WRONG = (ValueError, TypeError, OSError, MemoryError, ArithmeticError, RuntimeEr
 class Parser(argparse.ArgumentParser):
     """argparse without abbreviated flags. Its errors are ValueErrors, which `status` prints.
 
-
     defaults: {flag: value}, which the help shows. With them the result has only what was given.
     """
 

@@ -14,7 +14,7 @@ write in whole numbers only in whole numbers. The searches:
     golden      starts from one number, or the middle of a range, for each flag, and multiplies it by steps of e
     hyperband   gives many trials a little of --resource, and goes on with the best
 
-golden and hyperband are Knet's. Every trial is a run of its own, and a trial that has ended is never done again: after
+golden and hyperband are Knet's. Every trial is a run of its own, and a trial that has ended is not done again: after
 Ctrl-C or a crash, --resume DIR goes on.
 """
 import argparse
