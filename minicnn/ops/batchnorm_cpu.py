@@ -107,7 +107,8 @@ def _scale_shift(start, stop, scratch, x, mean, scale, shift, code, y):
 
 @kernel
 def _through(dy, y, code, scratch):
-    """dy through the activation (relu, relu6 or tanh) that gave y, in scratch memory; dy itself where there is none."""
+    """dy through the activation (1 relu, 2 tanh, 5 relu6) that gave y, in scratch memory; dy itself where there is
+    none."""
     if code == 0:
         return dy
     dx = scratch[:dy.size].reshape(dy.shape)
