@@ -8,6 +8,10 @@ def relu(x):
     return _each("relu", [x])
 
 
+def relu6(x):
+    return _each("relu6", [x])
+
+
 def tanh(x):
     return _each("tanh_", [x])
 
@@ -30,6 +34,10 @@ def softplus(x):
 
 def reluback(dy, y):
     return _each("reluback", [dy, y])
+
+
+def relu6back(dy, y):
+    return _each("relu6back", [dy, y])
 
 
 def tanhback(dy, y):

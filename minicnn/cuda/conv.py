@@ -1,7 +1,8 @@
 """The CUDA kernels of conv.py: which tiles, how many blocks, which constants; conv.cu and conv_weights.cu compute."""
+from . import depthwise
 from .launcher import Source, blocks, empty, limits, ready
 
-CODES = {None: 0, "relu": 1, "tanh": 2, "sigm": 3, "leaky_relu": 4}
+CODES = {None: 0, "relu": 1, "tanh": 2, "sigm": 3, "leaky_relu": 4, "relu6": 5}
 TAPS = 64                                   # of a window at most: which of them lie inside the image is a bit mask
 THREADS = 256
 PIXELS_A_SUM = 1 << 14                      # that one block adds to a gradient in float32, one after the other
@@ -15,7 +16,11 @@ def conv4(w, x, b, g, groups):
 
 
 def conv4_then(w, x, b, activation, scale, shift, g, groups):
-    if groups != 1 or activation not in CODES or g.kh * g.kw > TAPS or not (x.size and w.size):
+    if activation not in CODES or not (x.size and w.size):
+        return NotImplemented
+    if depthwise.suits(w.shape, groups, g):
+        return depthwise.conv4(w, x, _after(b, activation, scale, shift), g)
+    if groups != 1 or g.kh * g.kw > TAPS:
         return NotImplemented
     y = empty((x.shape[0], g.oh, g.ow, w.shape[3]))
     return _gather(w, x, b, activation, scale, shift, g, y, transposed=False)
@@ -26,7 +31,11 @@ def conv4x(w, shape, dy, b, g, groups):
 
 
 def conv4x_then(w, shape, dy, b, activation, scale, shift, g, groups):
-    if groups != 1 or activation not in CODES or g.kh * g.kw > TAPS or not (dy.size and w.size and shape[0]):
+    if activation not in CODES or not (dy.size and w.size and shape[0]):
+        return NotImplemented
+    if depthwise.suits(w.shape, groups, g):
+        return depthwise.conv4x(w, shape, dy, _after(b, activation, scale, shift), g)
+    if groups != 1 or g.kh * g.kw > TAPS:
         return NotImplemented
     return _gather(w, dy, b, activation, scale, shift, g, empty(shape), transposed=True)
 
@@ -47,7 +56,11 @@ def _gather(w, x, b, activation, scale, shift, g, y, transposed):
 
 
 def conv4w(shape, x, dy, g, groups):
-    if groups != 1 or g.kh * g.kw > TAPS or not (x.size and dy.size):
+    if not (x.size and dy.size):
+        return NotImplemented
+    if depthwise.suits(shape, groups, g):
+        return depthwise.conv4w(shape, x, dy, g)
+    if groups != 1 or g.kh * g.kw > TAPS:
         return NotImplemented
     kh, kw, c, k = shape
     pairs, pixels = kh * kw * c, dy.size // k
@@ -65,6 +78,12 @@ def conv4w(shape, x, dy, g, groups):
     dw = empty(shape)
     backward.launch("add_parts", blocks(dw.size, each=1), (parts, dw, dw.size, splits), constants)
     return dw
+
+
+def _after(b, activation, scale, shift):
+    """What happens to a finished value: (bias, activation's code, scale, shift); None: nothing."""
+    b, scale, shift = (None if a is None else ready(a) for a in (b, scale, shift))
+    return b, CODES[activation], scale, shift
 
 
 def _window(g):

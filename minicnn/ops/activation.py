@@ -94,7 +94,7 @@ def softplus(x):
 
 
 ACTIVATIONS = {f.__name__: f for f in (elu, leaky_relu, relu, relu6, selu, sigm, softplus, tanh)}
-BACK = {"relu": reluback, "relu6": relu6back, "tanh": tanhback}          # those that batchnorm computes along the way
+BACK = {"relu": reluback, "relu6": relu6back, "tanh": tanhback}     # those that batchnorm computes along the way
 
 
 def then(y, activation, scale, shift):
