@@ -1,4 +1,4 @@
-"""The CUDA kernels of basic.py, and how those of channels share (rows, C) among blocks."""
+"""The CUDA kernels of ops/basic.py, and how those of channels share (rows, C) among blocks."""
 import functools
 from collections import namedtuple
 

@@ -1,4 +1,4 @@
-"""The CUDA kernels of batchnorm.py. Lanes of a warp are channels, so what blocks sum they add in shared memory."""
+"""The CUDA kernels of ops/batchnorm.py. Lanes of a warp are channels, so blocks sum in shared memory."""
 from .basic import strips
 from .launcher import Source, empty, ready
 

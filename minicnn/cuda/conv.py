@@ -1,4 +1,4 @@
-"""The CUDA kernels of conv.py: which tiles, how many blocks, which constants; conv.cu and conv_weights.cu compute."""
+"""The CUDA kernels of ops/conv.py: tiles, blocks and constants for conv.cu and conv_weights.cu, which compute."""
 from .launcher import Source, blocks, empty, limits, ready
 
 CODES = {None: 0, "relu": 1, "tanh": 2, "sigm": 3, "leaky_relu": 4}

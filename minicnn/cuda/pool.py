@@ -1,4 +1,4 @@
-"""The CUDA kernels of pool.py: one thread for each pixel and channel (or four channels) that is written."""
+"""The CUDA kernels of ops/pool.py: one thread for each pixel and channel (or four channels) that is written."""
 from ..ops.shapes import Window
 from .launcher import Source, empty, ready
 
