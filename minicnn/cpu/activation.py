@@ -1,4 +1,4 @@
-"""The Numba kernels of activation.py, and what convolution kernels apply to a finished row."""
+"""The Numba kernels of ops/activation.py, and what convolution kernels apply to a finished row."""
 import numpy as np
 
 from . import parts

@@ -1,4 +1,4 @@
-"""The Numba kernels of conv.py: gather a tile's pixels, multiply by BLAS, finish the tile while it is in the cache.
+"""The Numba kernels of ops/conv.py: gather a tile's pixels, multiply by BLAS, finish the tile while it is cached.
 
 conv4 and conv4w gather what each output pixel sees into a matrix, tile by tile. conv4x (and so deconv4) works on
 output rows: a row receives from few input rows, each through one matrix product, so no zeros are ever multiplied.

@@ -1,4 +1,4 @@
-"""The CUDA kernel of activation.py: one pass over memory."""
+"""The CUDA kernel of ops/activation.py: one pass over memory."""
 from .launcher import Source, blocks, empty, ready
 
 kernels = Source(__file__, "activation.cu")

@@ -1,4 +1,4 @@
-// Convolution and its transpose as one implicit matrix product (conv_cuda.py launches it).
+// Convolution and its transpose as one implicit matrix product (conv.py launches it).
 //
 // y[pixel, o] = sum over taps t and channels c of x[source(pixel, t), c] * w[t, c, o].
 //

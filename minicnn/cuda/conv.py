@@ -1,4 +1,4 @@
-"""The CUDA kernels of conv.py: which tiles, how many blocks, which constants; conv.cu and conv_weights.cu compute."""
+"""The CUDA kernels of ops/conv.py: tiles, blocks and constants for conv.cu and conv_weights.cu, which compute."""
 from . import depthwise
 from .launcher import Source, blocks, empty, limits, ready
 
@@ -45,9 +45,9 @@ def _gather(w, x, b, activation, scale, shift, g, y, transposed):
     n, oh, ow, k = y.shape
     down, across = (g.sh, g.sw) if transposed else (1, 1)
     phases, pixels = down * across, n * -(-oh // down) * -(-ow // across)
-    tx, tn = columns(k)
+    tx, tn = _columns(k)
     few = 2 * limits().multiprocessors // (phases * -(-k // (tx * tn)))     # blocks that would leave the GPU idle
-    tm = rows(tx, lambda half: -(-pixels // (2 * half)) < few)
+    tm = _rows(tx, lambda half: -(-pixels // (2 * half)) < few)
     constants = {"C": x.shape[3], "K": k, **_window(g), "TRANSPOSED": int(transposed), "TX": tx, "TN": tn, "TM": tm,
                  "BIAS": int(b is not None), "ACTIVATION": CODES[activation], "AFFINE": int(scale is not None)}
     grid = (-(-pixels // (THREADS // tx * tm)), -(-k // (tx * tn)), phases)
@@ -64,8 +64,8 @@ def conv4w(shape, x, dy, g, groups):
         return NotImplemented
     kh, kw, c, k = shape
     pairs, pixels = kh * kw * c, dy.size // k
-    tx, tn = columns(k)
-    tm = rows(tx, lambda half: half >= pairs)
+    tx, tn = _columns(k)
+    tm = _rows(tx, lambda half: half >= pairs)
     grid = -(-pairs // (THREADS // tx * tm)), -(-k // (tx * tn))
     splits = _splits(pixels, grid[0] * grid[1])
     share = -(-pixels // splits)
@@ -101,7 +101,7 @@ def _splits(pixels, tiles):
 ROWS = {16: 8, 8: 4, 4: 4, 2: 2, 1: 1}      # pixels of a thread, by the number of threads along the channels
 
 
-def columns(channels):
+def _columns(channels):
     """(threads along the channels, channels of a thread): 80, 96 and 112 fit 75, 90 and 105 nearly without waste."""
     return min(((tx, tn) for tx in ROWS for tn in range(1, 9)), key=lambda t: _cost(channels, *t))
 
@@ -113,7 +113,7 @@ def _cost(channels, tx, tn):
     return executed * (1 + (tm / 4 + tn / 2 + 2) / (tm * tn))
 
 
-def rows(tx, enough):
+def _rows(tx, enough):
     """Pixels of a thread: fewer than usual while `enough(pixels)` says that blocks of half as many would do."""
     tm = ROWS[tx]
     while tm > 1 and THREADS // tx * tm > 32 and enough(THREADS // tx * tm // 2):

@@ -1,4 +1,4 @@
-// The gradient of convolution for its weights (conv_cuda.py launches it).
+// The gradient of convolution for its weights (conv.py launches it).
 //
 // dw[t, c, o] = sum over pixels of x[source(pixel, t), c] * dy[pixel, o]: a matrix product whose rows are the (tap,
 // channel) pairs of the weights and whose inner side are all pixels of the batch. Those are dealt to SPLITS blocks

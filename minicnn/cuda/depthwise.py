@@ -1,5 +1,5 @@
 """The CUDA kernels of depthwise convolution, for conv.py: depthwise.cu computes."""
-from .basic import pixel_grid, too_wide
+from .strips import pixel_grid, too_wide
 from .launcher import Source, blocks, empty, limits, ready
 
 kernels = Source(__file__, "depthwise.cu")

@@ -1,6 +1,6 @@
-"""The CUDA kernels of pool.py: one thread for each pixel and channel (or four channels) that is written."""
+"""The CUDA kernels of ops/pool.py: one thread for each pixel and channel (or four channels) that is written."""
 from ..ops.shapes import Window
-from .basic import pixel_grid, too_wide
+from .strips import pixel_grid, too_wide
 from .launcher import Source, empty, ready
 
 kernels = Source(__file__, "pool.cu")

@@ -128,7 +128,7 @@ def both(tmp_path_factory):
     mc.seed(1)
     model, rng = models.build("studio"), np.random.default_rng(0)
     said = importers.load(path, model)
-    assert "EfficientNet-Lite0, 192 arrays of studio; 56 of the file had no place" in said
+    assert "EfficientNet-Lite0, 192 arrays of studio; 56 arrays of the file were not needed" in said
     for part in (model.net.top, model.net.up):
         for _, bn in walk(part, mc.BatchNorm):
             bn.moments.mean = rng.normal(0, 0.3, bn.moments.mean.shape).astype("float32")

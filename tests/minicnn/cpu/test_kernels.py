@@ -91,6 +91,8 @@ CASES = [
     conv("conv 1-75 stride 2", (2, 65, 63, 1), (3, 3, 1, 75), padding="same", stride=2),
     conv("conv 64-128 4x4 stride 2", (2, 33, 31, 64), (4, 4, 64, 128), padding=1, stride=2),
     conv("conv 128-313 1x1", (2, 33, 31, 128), (1, 1, 128, 313)),
+    conv("conv 75 depthwise", (2, 33, 31, 75), (3, 3, 1, 75), padding=1, groups=75),
+    conv("conv 40 depthwise 5x5 stride 2", (2, 33, 31, 40), (5, 5, 1, 40), padding="same", stride=2, groups=40),
     conv("conv 64-2", (2, 33, 31, 64), (3, 3, 64, 2), padding=1),
     conv("conv 20-50 5x5 dilated", (2, 33, 31, 20), (5, 5, 20, 50), padding=2, dilation=2),
     conv("conv 1500-8 5x5", (1, 7, 6, 1500), (5, 5, 1500, 8), padding=2),

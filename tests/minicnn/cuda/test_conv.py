@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import minicnn as mc
-from minicnn.cuda.conv import columns
+from minicnn.cuda.conv import _columns
 from minicnn.ops.conv import conv4_then, deconv4_then
 
 from ...cuda_on_cpu import Running, installed, loader
@@ -111,8 +111,8 @@ def test_weights_that_are_not_contiguous_are_copied(cuda_on_cpu):
 
 def test_tiles_waste_little():
     for channels in (75, 90, 105):
-        tx, tn = columns(channels)
+        tx, tn = _columns(channels)
         assert -(-channels // (tx * tn)) * tx * tn <= 1.07 * channels
     for channels in range(1, 600):
-        tx, tn = columns(channels)
+        tx, tn = _columns(channels)
         assert 256 % tx == 0 and -(-channels // (tx * tn)) * tx * tn <= max(1.5 * channels, channels + 3)
