@@ -19,10 +19,10 @@ import minicnn as mc
 from minicnn.device import current
 
 from .. import cli, models, runs
-from ..cli import number, share, switch, whole
+from ..cli import named_numbers, number, share, switch, whole
 from ..color.bins import Prior
 from ..data import opening
-from ..data.opening import weigh
+from ..data.opening import weigh, widen
 from ..metrics.published import numbers
 from ..models.classifier import Classifier
 from ..models.memory import available, counts, fits, memory
@@ -80,10 +80,10 @@ def flags():
     add("--augment", type=_augment, metavar="HOW", help="none, flip, tenfold, or flip=0.5,scale=0.8 (flip)")
     add("--age", type=share, metavar="SHARE",
         help="of the photos whose lightness the network sees aged: faded, grainy, blurred, scratched (0)")
-    add("--widen", type=weigh, metavar="HOW",
+    add("--widen", type=widen, metavar="HOW",
         help="stretch the photos of these folders sideways, by chance up to so many times, as coco=1.33: for photos "
              "that were squeezed to squares")
-    add("--slow", type=weigh, metavar="HOW",
+    add("--slow", type=_slow, metavar="HOW",
         help="weights with such names learn at this part of the rate, as net.encoder=0.3")
     add("--weigh", type=weigh, metavar="HOW",
         help="how often a pass has the photos of a folder of --data, as flowers=0.25,portraits=2 (all once)")
@@ -121,6 +121,11 @@ def _augment(text):
     """Check it now, keep the text."""
     opening.augment(text)
     return text
+
+
+def _slow(text):
+    return named_numbers(text, share, "names of weights and the part of the rate, from 0 to 1, at which they learn, "
+                                      "such as net.encoder=0.3")
 
 
 def _listed(names):
@@ -214,6 +219,8 @@ def prepared(settings, options, asked):
     model = preparing.build(settings, options, asked)
     if settings["cache_features"]:
         encoder_of(settings, model)
+    if settings["age"]:
+        Aging(model, settings["age"])
     fits(model, settings["batch"])
     say("model", f"{model.name}, {_parameters(model)}, {model.size} px")
     say("device", device + (f", {os.cpu_count()} cores" if device == "cpu" else ""))
