@@ -17,7 +17,7 @@ import sys
 import minicnn as mc
 from minicnn.device import current
 
-__all__ = ["Parser", "aligned", "number", "printable", "sentence", "share", "status", "switch",
+__all__ = ["Parser", "aligned", "named_numbers", "number", "printable", "sentence", "share", "status", "switch",
            "use_device", "whole"]
 
 WRONG = (ValueError, TypeError, OSError, MemoryError, ArithmeticError, RuntimeError, ImportError)
@@ -126,6 +126,20 @@ def share(text):
     if x > 1:
         raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}")
     return x
+
+
+def named_numbers(text, one, expected):
+    """{name: number} of text such as a=0.25,b=2; `one` is the type of a number, `expected` describes both."""
+    numbers = {}
+    for part in text.split(","):
+        name, _, value = part.rpartition("=")
+        try:
+            numbers[name] = one(value)
+        except argparse.ArgumentTypeError:
+            name = ""
+        if not name:
+            raise argparse.ArgumentTypeError(f"expected {expected}; got {text!r}")
+    return numbers
 
 
 def switch(text):

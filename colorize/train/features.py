@@ -28,9 +28,10 @@ def encoder_of(settings, model):
         raise ValueError("--cache-features needs a model that begins with frozen layers and no dropout in them; "
                          f"{model.name} does not, vgg-decoder does, vgg-uv with --frozen true, zhang with --freeze "
                          "net.layers.0")
-    if settings["data"] == "scenes" or settings["crop"] == "random" or settings["augment"] != "none":
+    if settings["data"] == "scenes" or settings["crop"] == "random" or settings["augment"] != "none" or \
+            settings["age"] or settings["widen"]:
         raise ValueError("--cache-features needs photos that come again just as they were: give --data, --crop "
-                         "centre or none, and --augment none")
+                         "centre or none, --augment none, and neither --age nor --widen")
     return mc.Chain(*layers[:n]), mc.Chain(*layers[n:])
 
 

@@ -113,12 +113,12 @@ def _reluback(dy, y):
     return xp(dy).where(np.isnan(y), y, dy * (y > 0))       # NaN stays visible
 
 
-@kernels(cpu="minicnn.cpu.activation.relu6")
+@kernels(cpu="minicnn.cpu.activation.relu6", cuda="minicnn.cuda.activation.relu6")
 def _relu6(x):
     return np.clip(x, 0, 6)
 
 
-@kernels(cpu="minicnn.cpu.activation.relu6back")
+@kernels(cpu="minicnn.cpu.activation.relu6back", cuda="minicnn.cuda.activation.relu6back")
 def _relu6back(dy, y):
     return xp(dy).where(np.isnan(y), y, dy * ((y > 0) & (y < 6)))
 
