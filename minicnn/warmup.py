@@ -87,6 +87,8 @@ def convolutions():
                 yield c, mc.Chain(mc.Deconv(c, k, size, **options), mc.tanh, mc.BatchNorm(k))
                 yield c, mc.Chain(mc.Deconv(c, 2, size, **options), mc.tanh)
     yield 160, mc.Conv(160, 160, 3, padding="same")
+    for stride in (1, 2):                   # one filter for each channel
+        yield 20, mc.Chain(mc.Conv(20, 20, 3, padding="same", stride=stride, groups=20), mc.tanh)
 
 
 def losses():
@@ -107,7 +109,7 @@ def optimizers():
 
 
 def activations():
-    for f in (mc.relu, mc.tanh, mc.sigm, mc.leaky_relu, mc.elu, mc.selu, mc.softplus):
+    for f in (mc.relu, mc.relu6, mc.tanh, mc.sigm, mc.leaky_relu, mc.elu, mc.selu, mc.softplus):
         learn(f, images(2, 8, 8, 4))
         mc.fuse(mc.Chain(mc.Conv(4, 4, 1), f))(images(2, 8, 8, 4))
 
