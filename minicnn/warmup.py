@@ -87,6 +87,8 @@ def convolutions():
                 yield c, mc.Chain(mc.Deconv(c, k, size, **options), mc.tanh, mc.BatchNorm(k))
                 yield c, mc.Chain(mc.Deconv(c, 2, size, **options), mc.tanh)
     yield 160, mc.Conv(160, 160, 3, padding="same")
+    for stride in (1, 2):                   # one filter for each channel
+        yield 20, mc.Chain(mc.Conv(20, 20, 3, padding="same", stride=stride, groups=20), mc.tanh)
 
 
 def depthwise():
