@@ -5,8 +5,8 @@
     report           curves and examples from the report of a short training on drawn scenes
     lenet            how LeNet learns the digits
 
-Without names it makes all of them, in about three minutes on two cores. It needs `pip install ".[test]"`. Nobody's photos
-are used: the pictures are drawn here, or by colorize.data.scenes. On the same machine the same files come out.
+Without names it makes all of them, in about three minutes on two cores. It needs `pip install ".[test]"`. The pictures show
+nobody's photos: they are drawn here, or by colorize.data.scenes. On the same machine the same files come out.
 """
 import pathlib
 import subprocess
@@ -101,7 +101,7 @@ def before_after():
 
 
 def taste():
-    flags = ["", "--saturation 0.6", "--saturation 2", "--temperature 0.3"]
+    flags = ["", "--saturation 0.6", "--saturation 2", "--hint 225,240,#206058"]
     results = [coloured(*text.split())[1] for text in flags]
     return save("taste.jpg", pictures.grid([results], [[text or "without flags" for text in flags]], cell=(150, 225)))
 
