@@ -45,8 +45,8 @@ def pages():
 
 
 def placed(link, folder):
-    """A link in a file of that folder, as the site needs it: to a page or a picture. Other files of the repository are
-    not in the site, and keep their names without a link. What names no file (`x[0](y)`) is no link."""
+    """A link in a file of that folder, as the site needs it: to a page or a picture. The site has no other files of
+    the repository: their names stay, without a link. What names no file (`x[0](y)`) is no link."""
     text, name, anchor = link.group(1), link.group(2), link.group(3) or ""
     target = posixpath.normpath(posixpath.join(folder, name))
     if target in pages():

@@ -5,7 +5,7 @@
     report           curves and examples from the report of a short training on drawn scenes
     lenet            how LeNet learns the digits
 
-Without names it makes all of them, in about three minutes on two cores. It needs `pip install ".[test]"`. The pictures show
+Without names it makes all of them, in about three minutes on two cores. It needs `pip install ".[test]"`. They show
 nobody's photos: they are drawn here, or by colorize.data.scenes. On the same machine the same files come out.
 """
 import pathlib
