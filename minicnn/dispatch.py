@@ -58,7 +58,7 @@ def _functions(module):
     if spec is None:
         return ()
     with open(spec.origin, encoding="utf-8") as file:
-        return {name for names in re.findall(r"^(?:def )?([\w, ]+?)(?:\(| = )", file.read(), re.M)
+        return {name for names in re.findall(r"^(?:def |(?!def ))([\w, ]+?)(?:\(| = )", file.read(), re.M)
                 for name in names.split(", ")}
 
 

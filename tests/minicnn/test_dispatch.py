@@ -22,7 +22,7 @@ SERVE = {"runtime", "parts", "launcher", "graph", "strips", "winograd", "stride2
 
 def defined(path):
     """A file's public functions that Python calls: those with @kernel or @inlined are called inside Numba."""
-    return [name for names in re.findall(r"(?<!^@kernel\n)(?<!^@inlined\n)^(?:def )?([a-z][\w, ]*?)(?:\(| = )",
+    return [name for names in re.findall(r"(?<!^@kernel\n)(?<!^@inlined\n)^(?:def |(?!def ))([a-z][\w, ]*?)(?:\(| = )",
                                          path.read_text(encoding="utf-8"), re.M)
             for name in names.split(", ") if name not in ("kernels", "f32")]
 
