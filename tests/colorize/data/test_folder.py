@@ -176,7 +176,8 @@ def test_weights_draw_some_folders_more_often(folder):
 
 
 @pytest.mark.parametrize("options, message", [
-    ({"weights": {"d": 2}}, "folders without photos, d: there are a, b, c"), ({"weights": {"a": -1}}, "numbers >= 0"),
+    ({"weights": {"d": 2}}, "folders have no photos: d: there are a, b, c"),
+    ({"weights": {"a": -1}}, "folders need numbers of at least 0, got {'a': -1}"),
     ({"weights": {"a": 2}, "shuffle": False}, "shuffle=True"), ({"crop": "middle"}, "crop is one of random"),
     ({"resize": "fit"}, "resize is"), ({"resample": "sinc"}, "resample is one of nearest"),
     ({"crop": None}, "give a crop"), ({"resize_to": 20}, "leaves no room"), ({"shuffle": "yes"}, "shuffle is"),

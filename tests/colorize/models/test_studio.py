@@ -263,3 +263,18 @@ def test_stretching_leaves_empty_pages_empty():
     dusty[0, 0, 0], dusty[0, 0, 1] = 0, 100
     assert np.abs(stretched(dusty) - stretched(clean))[0, 1:].max() < 0.1
 
+
+
+# ------------------------------------------------------------------ on the GPU's stand-in
+
+
+def test_it_trains_on_the_gpu(cuda_on_cpu):
+    """A step of Adam there, by the kernels of depthwise convolution: the loss before and after is the CPU's."""
+    mc.seed(1)
+    model = models.build("studio", size=32, width=0.2)
+    there, rgb = mc.gpucopy(model), np.stack([scene(i, 32) for i in range(4)])
+    x, y = model.inputs(rgb), model.targets(rgb)
+    on_gpu = [cuda_on_cpu.asarray(a) for a in (x, *y)]
+    ours = [float(v) for v in mc.adam(model.loss, [(x, y)] * 2, lr=1e-3)]
+    theirs = [float(v) for v in mc.adam(there.loss, [(on_gpu[0], tuple(on_gpu[1:]))] * 2, lr=1e-3)]
+    assert ours[1] != ours[0] and theirs == pytest.approx(ours, rel=5e-3)

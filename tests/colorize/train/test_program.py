@@ -118,8 +118,8 @@ def test_photos_are_weighed(tmp_path, capfd):
     assert status(*SHORT, "--data", folder, "--val", val, "--weigh", "a=2,b=0.5", "--out", tmp_path / "run") == 0
     said = capfd.readouterr().out
     assert "10 in" in said and ", 11 a pass, 3 validate" in said
-    assert "without photos, c: there are a, b" in refused(capfd, *SHORT, "--data", folder, "--weigh", "c=1", "--out",
-                                                          tmp_path / "no")
+    assert "these folders have no photos: c: there are a, b" in refused(
+        capfd, *SHORT, "--data", folder, "--weigh", "c=1", "--out", tmp_path / "no")
     assert status("--resume", tmp_path / "run", "--steps", "22") == 0
     facts = []
     for flags in (["--weigh", "b=0"], []):
@@ -293,7 +293,7 @@ def test_two_programs_in_one_directory(tmp_path, capfd):
     (["--weigh", "flowers"], "such as flowers=0.25,portraits=2; got 'flowers'"),
     (["--weigh", "=1"], "got '=1'"),
     (["--weigh", "a=-1"], "got 'a=-1'"),
-    (["--weigh", "a=1"], "scenes have no folders to weigh"),
+    (["--weigh", "a=1"], "scenes have no folders: give --data, or leave out --weigh"),
     (["--lr", "-1"], "expected a number above 0"),
     (["--freeze", "net.nose"], "no weight of nano has a name that begins with 'net.nose': there are"),
     (["--init", "missing.safetensors"], "missing.safetensors"),
