@@ -135,7 +135,7 @@ def _eluback(start, stop, scratch, dy, y, dx, alpha):
 
 
 def _of(kernel, arrays=1, *numbers):
-    """A function of so many arrays of one shape, and of numbers: what the kernel makes of them, element by element."""
+    """A function of so many arrays of one shape, and of numbers: what the kernel makes of them, by element."""
     def call(*args):
         given, shape = args[:arrays], args[0].shape
         if given[-1].shape != shape:

@@ -1,7 +1,7 @@
 """Which kernel a formula has: every name leads to a function, every kernel is named, and a typo is an error."""
+import ast
 import importlib
 import inspect
-import re
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +17,19 @@ NAMED = [(f, name) for package in ("minicnn", "colorize") for f in formulas(pack
          for name in f.kernels.values() if name]
 FILES = [*(ROOT / "minicnn/cpu").glob("*.py"), *(ROOT / "minicnn/cuda").glob("*.py"),
          *(ROOT / "colorize").rglob("*_cpu.py")]
+SOURCES = {"kernels", "forward", "backward", "f32"}        # what kernel files also name
 SERVE = {"runtime", "parts", "launcher", "graph", "strips", "winograd", "stride2", "depthwise", "__init__"}  # others
 
 
 def defined(path):
-    """A file's public functions that Python calls: those with @kernel or @inlined are called inside Numba."""
-    return [name for names in re.findall(r"(?<!^@kernel\n)(?<!^@inlined\n)^(?:def |(?!def ))([a-z][\w, ]*?)(?:\(| = )",
-                                         path.read_text(encoding="utf-8"), re.M)
-            for name in names.split(", ") if name not in ("kernels", "f32")]
+    """A file's public functions that Python calls: what has a decorator is called inside Numba."""
+    found = []
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef) and not node.decorator_list:
+            found.append(node.name)
+        elif isinstance(node, ast.Assign):
+            found += [name.id for name in ast.walk(node.targets[0]) if isinstance(name, ast.Name)]
+    return [name for name in found if name[0].islower() and name not in SOURCES]
 
 
 @pytest.mark.parametrize("f, name", NAMED, ids=lambda x: x if isinstance(x, str) else None)
