@@ -28,7 +28,7 @@ BATCH, SIZE = 32, 64
 
 
 def looped(scores, targets, weights):
-    """Seed 3's formula as one would write it down first."""
+    """The Knet slides' formula as one would write it down first."""
     total, gradient = 0.0, np.empty_like(scores)
     for at in np.ndindex(scores.shape[:-1]):
         onehot = np.zeros(scores.shape[-1], "float32")

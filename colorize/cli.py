@@ -1,4 +1,4 @@
-"""What all programs share: a parser of flags, the types of flags, and errors as one sentence.
+"""What all programs share: a parser of flags, the types of flags, and errors in one sentence.
 
     def main(argv=None):
         parser = cli.Parser("colorize.evaluate", __doc__)
@@ -7,7 +7,7 @@
     if __name__ == "__main__":
         sys.exit(cli.status(main, "colorize.evaluate"))
 
-The exit status is 0, 2 for anything wrong, 130 after Ctrl-C, and 143 after SIGTERM.
+The exit status is 0 if all went well, 2 after an error, 130 after Ctrl-C, and 143 after SIGTERM.
 """
 import argparse
 import math
@@ -17,7 +17,7 @@ import sys
 import minicnn as mc
 from minicnn.device import current
 
-__all__ = ["Parser", "aligned", "number", "printable", "sentence", "share", "status", "switch",
+__all__ = ["Parser", "aligned", "named_numbers", "number", "printable", "sentence", "share", "status", "switch",
            "use_device", "whole"]
 
 WRONG = (ValueError, TypeError, OSError, MemoryError, ArithmeticError, RuntimeError, ImportError)
@@ -26,7 +26,7 @@ WRONG = (ValueError, TypeError, OSError, MemoryError, ArithmeticError, RuntimeEr
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse whose errors are ValueErrors for `status`, and which takes no abbreviated flags.
+    """argparse without abbreviated flags. Its errors are ValueErrors, which `status` prints.
 
     defaults: {flag: value}, which the help shows. With them the result has only what was given.
     """
@@ -55,8 +55,8 @@ class Help(argparse.RawDescriptionHelpFormatter):
 
 
 def status(main, name, argv=None):
-    """The exit status of main(argv). What goes wrong is one sentence on stderr, or all of it where the variable
-    COLORIZE_TRACEBACK is set."""
+    """Run main(argv) and return the exit status. An error is printed on stderr as one sentence; if the variable
+    COLORIZE_TRACEBACK is set, as a traceback."""
     try:
         return main(argv) or 0
     except KeyboardInterrupt:
@@ -70,14 +70,14 @@ def status(main, name, argv=None):
 
 
 def sentence(error):
-    """What an exception says, on one line."""
+    """The message of an exception, on one line."""
     if isinstance(error, OSError) and error.strerror:
         return printable(error.strerror + (f": {error.filename}" if error.filename else ""))
     return printable(" ".join(str(error).split())) or type(error).__name__
 
 
 def printable(text):
-    """The text with its control characters, which a terminal would obey, as Python writes them.
+    """The text with its control characters written as in Python, since a terminal would obey them.
 
     >>> print(printable("a" + chr(27) + "[2J" + chr(10) + ".jpg"))
     a\\x1b[2J\\n.jpg
@@ -86,7 +86,7 @@ def printable(text):
 
 
 def aligned(lines):
-    """A table: lines of texts as one text. A column with a heading, but the first, stands to the right."""
+    """Lines of texts as one text, a table. Columns with a heading are flush right, but not the first."""
     widths = [max(map(len, column)) for column in zip(*lines)]
     return "\n".join("  ".join(text.rjust(w) if i and lines[0][i] else text.ljust(w)
                                for i, (text, w) in enumerate(zip(line, widths))).rstrip() for line in lines)
@@ -96,7 +96,7 @@ def aligned(lines):
 
 
 def whole(least=0):
-    """A flag's type: a whole number of at least that."""
+    """The type of a flag: a whole number of at least that."""
     def parse(text):
         if not text.lstrip("+-").isdigit() or int(text) < least:
             raise argparse.ArgumentTypeError(f"expected a whole number of at least {least}, got {text!r}")
@@ -105,7 +105,7 @@ def whole(least=0):
 
 
 def number(least=None, above=None, most=None):
-    """A flag's type: a finite number in that range."""
+    """The type of a flag: a finite number in that range."""
     def parse(text):
         try:
             x = float(text)
@@ -121,15 +121,29 @@ def number(least=None, above=None, most=None):
 
 
 def share(text):
-    """A flag's type: a number from 0 to 1."""
+    """The type of a flag: a number from 0 to 1."""
     x = number(0)(text)
     if x > 1:
         raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}")
     return x
 
 
+def named_numbers(text, one, expected):
+    """{name: number} of text such as a=0.25,b=2; `one` is the type of a number, `expected` describes both."""
+    numbers = {}
+    for part in text.split(","):
+        name, _, value = part.rpartition("=")
+        try:
+            numbers[name] = one(value)
+        except argparse.ArgumentTypeError:
+            name = ""
+        if not name:
+            raise argparse.ArgumentTypeError(f"expected {expected}; got {text!r}")
+    return numbers
+
+
 def switch(text):
-    """A flag's type: true or false."""
+    """The type of a flag: true or false."""
     known = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
     if text.lower() not in known:
         raise argparse.ArgumentTypeError(f"expected true or false, got {text!r}")
@@ -140,7 +154,7 @@ def switch(text):
 
 
 def use_device(name):
-    """Make it the device of the process; "auto" is the GPU where there is one. Gives its name."""
+    """Make it the device of the process; "auto" takes the GPU if there is one. Returns its name."""
     if name != "auto":
         mc.device(name)
         return current()

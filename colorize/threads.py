@@ -7,9 +7,9 @@ __all__ = ["ahead"]
 
 
 def ahead(f, items, workers):
-    """f(item) for each item, in order, computed by so many threads a little ahead; 0: by this thread.
+    """f(item) for each item, in order. So many threads compute a little ahead; with 0, this thread computes.
 
-    Few results wait at once, however many items there are.
+    Only a few results wait at once, however many items there are.
 
     >>> list(ahead(abs, [-1, 2, -3], 2))
     [1, 2, 3]
@@ -25,7 +25,7 @@ def ahead(f, items, workers):
             made = waiting.popleft().result()
             waiting.extend(pool.submit(f, item) for item in itertools.islice(items, 1))
             yield made
-    finally:                                # the end, an error, or nobody wants the rest
+    finally:                                # at the end, after an error, or if nobody wants the rest
         for future in waiting:
             future.cancel()
         pool.shutdown()

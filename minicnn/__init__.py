@@ -32,5 +32,5 @@ from .train.search import goldensection, hyperband
 from .files import load, save
 
 __version__ = "0.1.0"
-__all__ = [name for name, x in globals().items() if not name.startswith("_") and not hasattr(_builtins, name)
-           and (x is schedules or not isinstance(x, type(_builtins)))]
+__all__ = [name for name, x in globals().items()
+           if not (name.startswith("_") or hasattr(_builtins, name) or isinstance(x, type(_builtins)))]

@@ -53,12 +53,13 @@ def _check(name, formula):
 
 @functools.lru_cache(maxsize=None)
 def _functions(module):
-    """The functions that a module's file defines; it is read and not run."""
+    """The names that a module's file defines, by `def f(` or `f, g = `; it is read and not run."""
     spec = importlib.util.find_spec(module)
     if spec is None:
         return ()
     with open(spec.origin, encoding="utf-8") as file:
-        return re.findall(r"^def (\w+)\(", file.read(), re.M)
+        return {name for names in re.findall(r"^(?:def |(?!def ))([\w, ]+?)(?:\(| = )", file.read(), re.M)
+                for name in names.split(", ")}
 
 
 @functools.lru_cache(maxsize=None)

@@ -87,6 +87,15 @@ def convolutions():
                 yield c, mc.Chain(mc.Deconv(c, k, size, **options), mc.tanh, mc.BatchNorm(k))
                 yield c, mc.Chain(mc.Deconv(c, 2, size, **options), mc.tanh)
     yield 160, mc.Conv(160, 160, 3, padding="same")
+    for stride in (1, 2):                   # one filter for each channel
+        yield 20, mc.Chain(mc.Conv(20, 20, 3, padding="same", stride=stride, groups=20), mc.tanh)
+
+
+def depthwise():
+    """Both kernel sizes with whole and broken groups of channels, with both strides."""
+    for k, stride in ((3, 1), (3, 2), (5, 1), (5, 2)):
+        yield 20, mc.Chain(mc.Conv(20, 20, k, stride=stride, padding="same", groups=20, bias=False),
+                           mc.BatchNorm(20), mc.relu6)
 
 
 def losses():
@@ -107,7 +116,7 @@ def optimizers():
 
 
 def activations():
-    for f in (mc.relu, mc.tanh, mc.sigm, mc.leaky_relu, mc.elu, mc.selu, mc.softplus):
+    for f in (mc.relu, mc.relu6, mc.tanh, mc.sigm, mc.leaky_relu, mc.elu, mc.selu, mc.softplus):
         learn(f, images(2, 8, 8, 4))
         mc.fuse(mc.Chain(mc.Conv(4, 4, 1), f))(images(2, 8, 8, 4))
 
@@ -115,6 +124,7 @@ def activations():
 STEPS = [
     ("conv4, deconv4, and fused", lambda: layers(*convolutions())()),
     ("conv4 of stride 2, large", lambda: mc.conv4(images(3, 3, 64, 64), images(2, 256, 256, 64), stride=2)),
+    ("depthwise convolution", lambda: layers(*depthwise())()),
     ("batchnorm", layers((4, mc.BatchNorm(4)), (20, mc.Chain(mc.BatchNorm(20), mc.relu)))),
     ("activations", activations),
     ("pool and upsample", layers(*[(4, mc.Chain(mc.Pool(mode=mode))) for mode in ("max", "avg", "avg_valid")],

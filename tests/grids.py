@@ -51,6 +51,29 @@ CONV = [
     _case(3, 11, 5, 3, 7, 3, 3, 2, padding=(3, 1), stride=(2, 1)),
 ]
 
+# the same for depthwise convolution: sizes from 1x1 up, channels around the 16 that the CPU's kernels take at once
+DEPTHWISE = [
+    *(_case(1, n, n + 1, 3, k, k, 1, 3, groups=3, padding="same", stride=s)
+      for n in range(1, 6) for k in (3, 5) for s in (1, 2)),
+    _case(2, 7, 8, 16, 3, 3, 1, 16, groups=16, padding=1),
+    _case(2, 8, 7, 17, 3, 3, 1, 17, groups=17, padding="same", stride=2),
+    _case(1, 13, 12, 35, 5, 5, 1, 35, groups=35, padding=2),
+    _case(1, 12, 13, 32, 5, 5, 1, 32, groups=32, padding="same", stride=2),
+    _case(1, 9, 8, 18, 3, 3, 1, 18, groups=18),
+    _case(1, 9, 8, 4, 5, 5, 1, 4, groups=4, stride=2),
+    _case(1, 6, 7, 20, 3, 3, 1, 20, groups=20, padding=SIDES, stride=2, flip=True),
+    _case(1, 7, 9, 4, 5, 3, 1, 4, groups=4, padding=(3, 0), stride=(1, 2)),
+    _case(1, 5, 6, 2, 3, 3, 1, 2, groups=2, padding=4),
+    _case(1, 7, 6, 33, 2, 2, 1, 33, groups=33, padding="same"),
+    _case(1, 7, 9, 5, 4, 4, 1, 5, groups=5, padding=1, stride=2),
+    _case(1, 8, 7, 3, 3, 3, 1, 3, groups=3, stride=3, padding="same"),
+    _case(1, 4, 5, 16, 1, 1, 1, 16, groups=16),
+    _case(2, 4, 5, 6, 1, 1, 1, 6, groups=6, stride=2),
+    _case(1, 9, 8, 4, 3, 3, 1, 4, groups=4, dilation=2, padding="same"),
+    _case(1, 5, 6, 3, 3, 3, 1, 6, groups=3, padding="same"),
+    _case(0, 5, 5, 4, 3, 3, 1, 4, groups=4, padding=1),
+]
+
 # images N H W C, then weights kh kw K/groups C
 DECONV = [
     _case(1, 3, 4, 3, 3, 3, 2, 3),
@@ -68,6 +91,9 @@ DECONV = [
     _case(1, 4, 5, 2, 3, 3, 2, 2, dilation=2, padding="same", stride=2),
     _case(1, 3, 4, 4, 3, 3, 3, 4, groups=2, padding=1, stride=2),
     _case(1, 3, 3, 3, 3, 3, 2, 3, groups=3, padding="same", stride=2, flip=True),
+    _case(1, 3, 5, 17, 3, 3, 1, 17, groups=17, padding="same", stride=2),
+    _case(1, 4, 3, 4, 5, 5, 1, 4, groups=4, padding=2, stride=2, output_padding=1),
+    _case(1, 4, 5, 4, 3, 3, 1, 4, groups=4, padding=1),
     _case(1, 4, 3, 3, 1, 1, 2, 3),
     _case(1, 3, 3, 2, 1, 1, 2, 2, stride=2),
     _case(1, 1, 1, 2, 3, 3, 3, 2, padding="same", stride=2),

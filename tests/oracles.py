@@ -177,6 +177,7 @@ def each(f):
 
 
 relu = each(lambda v: v if v > 0 else 0.0)
+relu6 = each(lambda v: v if 0 < v < 6 else 6.0 if v > 0 else 0.0)
 tanh = each(math.tanh)
 sigm = each(lambda v: 0.0 if v < -700 else 1 / (1 + math.exp(-v)))
 leaky_relu = each(lambda v, slope=0.01: v if v > 0 else v * slope)

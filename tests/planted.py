@@ -1,4 +1,4 @@
-"""Kernels with one fault each, for test_cuda_on_cpu.py: what ends in BAD is the fault, what ends in GOOD its repair.
+"""Kernels with one fault each, for minicnn/cuda/test_on_cpu.py: BAD is the fault, GOOD its repair.
 
 Reports must name a line that ends in BAD or SEEN. All are called with 512 floats x, y, and one zero counter.
 """

@@ -58,7 +58,11 @@ CONVS = [((1, 1, 16, 16), (1, 33, 47), {}), ((3, 3, 3, 32), (2, 64, 64), {"paddi
          ((3, 1, 20, 40), (1, 31, 17), {"padding": (1, 0)}), ((8, 8, 4, 5), (1, 40, 40), {"stride": 4}),
          ((3, 3, 128, 512), (1, 7, 7), {"padding": 1}), ((3, 3, 6, 11), (1, 30, 30), {"padding": 4, "dilation": 4}),
          ((3, 3, 130, 2), (1, 19, 19), {"padding": "same", "stride": 2}), ((11, 3, 1, 1), (3, 21, 21), {})]
-ACTIVATIONS = [mc.relu, mc.tanh, mc.sigm, mc.leaky_relu]            # those that a convolution computes on its way out
+# depthwise: kernel, image (N, H, W, C), options
+DEPTHWISE = [(3, (1, 112, 112, 32), {}), (3, (32, 64, 64, 96), {"stride": 2}), (5, (1, 28, 28, 240), {}),
+             (5, (32, 16, 16, 144), {"stride": 2}), (5, (4, 7, 7, 1152), {}), (3, (1, 9, 11, 7), {"stride": 3}),
+             (4, (1, 20, 20, 10), {}), (1, (2, 20, 20, 12), {})]
+ACTIVATIONS = [mc.relu, mc.relu6, mc.tanh, mc.sigm, mc.leaky_relu]  # those that a convolution computes on its way out
 IMAGES = [(1, 33, 47, 3), (4, 64, 64, 32), (2, 7, 9, 130)]
 POOLS = [{"window": 2}, {"window": 3, "stride": 2, "padding": 1}, {"window": (2, 3)}, {"window": 5, "stride": 1}]
 CLASSES = [2, 10, 54, 313, 1000, 3000]
@@ -74,6 +78,8 @@ def of_others(arch):
             _both(lambda w, x, options=options: mc.deconv4(w, x, **options), w, (n, h, wide, w[3]))
             conv = mc.Chain(mc.Conv(w[2], w[3], w[:2], **options), activation, mc.BatchNorm(w[3]))
             mc.fuse(conv)(zeros((n, h, wide, w[2])))
+        for (k, shape, options), activation in zip(DEPTHWISE, itertools.cycle(ACTIVATIONS)):
+            _depthwise(k, shape, {"padding": "same", "groups": shape[3], **options}, activation)
         for shape in IMAGES:
             _of_images(shape)
         for classes in CLASSES:
@@ -82,6 +88,13 @@ def of_others(arch):
             for size in (1, 1000, 1 << 20):
                 mc.update_(zeros(size), zeros(size), optimizer(l2=1e-4, decay=1e-4, gclip=1))
     return launches
+
+
+def _depthwise(k, shape, options, activation):
+    channels = shape[3]
+    _both(lambda w, x: mc.conv4(w, x, **options), (k, k, 1, channels), shape)
+    _both(lambda w, x, b: mc.deconv4(w, x, b, **options), (k, k, 1, channels), shape, (channels,))
+    mc.fuse(mc.Chain(mc.Conv(channels, channels, k, **options), activation, mc.BatchNorm(channels)))(zeros(shape))
 
 
 def _both(f, *shapes):
@@ -95,7 +108,7 @@ def _of_images(shape):
     channels = shape[-1]
     for activation in (*ACTIVATIONS, mc.elu, mc.selu, mc.softplus):
         _both(activation, shape)
-    for activation in (None, "relu", "tanh"):
+    for activation in (None, "relu", "relu6", "tanh"):
         moments = mc.bnmoments(channels)
         for training in (True, False):
             _both(lambda x, p, m=moments, t=training, a=activation: mc.batchnorm(x, m, p, training=t, activation=a),

@@ -62,7 +62,9 @@ class Batches(Data):
         self.names, self.size, self.crop, self.workers, self.then = names, size, crop, workers, then
         self.augment, self.report = augment or Augment(flip=0), report or _to_stderr
         self.groups = _groups(names, weights or {})
-        self.widen = {i: most for most, members in _groups(names, widen or {}) for i in members.tolist() if most > 1}
+        self.widen = {i: most for most, members in _groups(names, widen or {}) for i in members.tolist() if most != 1}
+        if any(most < 1 for most in self.widen.values()):
+            raise ValueError(f"widen needs factors of 1 or more, got {widen}")
         if weights and shuffle is False:
             raise ValueError("weights draw photos at random: pass shuffle=True as well")
         self.unusable, self.first, self.lock = {}, 0, threading.Lock()
@@ -216,7 +218,7 @@ def _groups(names, weights):
     """[(weight, the numbers of its photos)]. If several folders hold a photo, the longest path decides."""
     wrong = {folder: w for folder, w in weights.items() if not (np.isscalar(w) and 0 <= w < 1e6)}
     if wrong:
-        raise ValueError(f"weights must be numbers >= 0, got {wrong}")
+        raise ValueError(f"folders need numbers from 0 to 1e6, got {wrong}")
     members = {folder: [] for folder in [None, *weights]}
     folders = sorted(weights, key=len, reverse=True)
     for i, name in enumerate(names):
@@ -224,8 +226,8 @@ def _groups(names, weights):
     empty = [folder for folder in weights if not members[folder]]
     if empty:
         known = sorted({os.path.dirname(name) for name in names})
-        raise ValueError(f"weights name folders without photos, {', '.join(empty)}: "
-                         f"there are {', '.join(known)[:300]}")
+        raise ValueError(f"no photos are in the folders {', '.join(empty)}: "
+                         f"choose from {', '.join(known)[:300]}")
     return [(weights.get(folder, 1), np.array(m)) for folder, m in members.items() if m]
 
 

@@ -40,8 +40,7 @@ class Photos(Batches):
         self.least_chroma = GREY if drop_grey is True else float(drop_grey)
         self.root, names = rooted(path)
         super().__init__(names, size, batch=batch, shuffle=shuffle, partial=partial, seed=seed, workers=workers,
-                         crop=crop, augment=augment, weights=weights, widen=widen, then=then,
-                         report=report)
+                         crop=crop, augment=augment, weights=weights, widen=widen, then=then, report=report)
 
     def picture(self, photo, copy, u, epoch):
         image, size = decoded(os.path.join(self.root, self.names[photo]), self.resize_to, self.resample)

@@ -2,7 +2,7 @@
 import argparse
 import os
 
-from ..cli import number, switch, whole
+from ..cli import named_numbers, number, switch, whole
 from .augment import TENFOLD, Augment
 from .batches import split
 from .folder import Photos
@@ -10,7 +10,7 @@ from .pack import Packed
 from .photos import RESAMPLINGS, find
 from .scenes import Scenes
 
-__all__ = ["augment", "data_flags", "held_out", "kind_of", "pictures", "weigh"]
+__all__ = ["augment", "data_flags", "held_out", "kind_of", "pictures", "weigh", "widen"]
 
 # ------------------------------------------------------------------ flags
 
@@ -43,18 +43,15 @@ def augment(text):
 
 
 def weigh(text):
-    """A flag's type: {folder: times} of a text such as flowers=0.25,portraits=2."""
-    weights = {}
-    for part in text.split(","):
-        folder, _, times = part.rpartition("=")
-        try:
-            weights[folder] = number(0)(times)
-        except argparse.ArgumentTypeError:
-            folder = ""
-        if not folder:
-            raise argparse.ArgumentTypeError(f"expected folders and how often each of their photos comes in a pass, "
-                                             f"such as flowers=0.25,portraits=2; got {text!r}")
-    return weights
+    """A flag's type: {folder: how often its photos come} of a text such as flowers=0.25,portraits=2."""
+    return named_numbers(text, number(0), "folders and how often each of their photos comes in a pass, such as "
+                                          "flowers=0.25,portraits=2")
+
+
+def widen(text):
+    """A flag's type: {folder: up to how many times its photos are stretched sideways} of a text such as coco=1.33."""
+    return named_numbers(text, number(1), "folders and up to how many times, 1 or more, their photos are stretched "
+                                          "sideways, such as coco=1.33")
 
 
 # ------------------------------------------------------------------ batches
@@ -79,14 +76,13 @@ def pictures(data, size, *, held=False, scenes=2048, resize="short-side", resize
     common = {"batch": batch, "shuffle": shuffle, "partial": partial, "seed": seed, "workers": workers, "then": then}
     kind, crop = kind_of(data), None if crop == "none" else crop
     if kind == "scenes":
-        if weights:
-            raise ValueError("scenes have no folders that --weigh could name: give --data, or leave out --weigh")
+        if weights or widen:
+            raise ValueError("scenes have no folders: give --data, or leave out --weigh and --widen")
         return Scenes("val" if held else "train", size, scenes=scenes, **{**common, "shuffle": False})
     if kind == "pack":
         return Packed(data, size, crop=crop, augment=augment, weights=weights, widen=widen, report=report, **common)
     return Photos(data, size, resize=resize.replace("-", " "), resize_to=resize_to, resample=resample, crop=crop,
-                  augment=augment, weights=weights, widen=widen, drop_grey=not keep_grey, report=report,
-                  **common)
+                  augment=augment, weights=weights, widen=widen, drop_grey=not keep_grey, report=report, **common)
 
 
 def held_out(data, most=500, seed=1):

@@ -140,8 +140,7 @@ class Packed(Batches):
         self.verify(np.unique(spots))
         super().__init__([name for name, *_ in index["photos"]], size, batch=batch, shuffle=shuffle, partial=partial,
                          seed=seed, workers=workers, crop=crop, augment=augment, weights=weights, widen=widen,
-                         then=then,
-                         report=report)
+                         then=then, report=report)
 
     def photo(self, i):
         """Photo number i as it was packed, uint8 (height, width, 3), read-only."""

@@ -28,7 +28,7 @@ class Colorizer:
     options = {}
     multiple = 1                            # the sides of photos must be multiples of this, in pixels
     fixed = False                           # or must the sides be exactly `size`?
-    of_lightness = False                    # may --age train it, since inputs(rgb) is prepare(L)?
+    of_lightness = False                    # is inputs(rgb) the same as prepare(L)?
     down, up = "pillow", "pillow"           # the document's resampling of L, and of ab
 
     def sizes(self, size, width, fit="stretch"):

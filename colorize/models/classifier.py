@@ -7,9 +7,11 @@ from minicnn.ops.shapes import count, number
 
 from ..color.bins import Bins, gamut, grid18
 from ..color.grids import EDGE
+from ..color.spaces import rgb_to_lab, rgb_to_luminance
 from .base import Colorizer, choice
+from .losses import grey_mask, rebalanced
 
-__all__ = ["Classifier", "as_bins"]
+__all__ = ["Classifier", "Quarter", "as_bins"]
 
 DECODINGS = ("mode", "mean", "annealed", "bin mean")
 
@@ -57,6 +59,31 @@ class Classifier(Colorizer):
         self.bins.means = mc.value(self.bin_means)
         weights = mc.value(self.class_weights) ** np.float32(self.undo) if self.undo else None
         return self.bins.decode(y, self.decoding, self.temperature, weights)
+
+
+class Quarter(Classifier):
+    """A Classifier that sees only lightness, and gives scores at a quarter of the photo's resolution."""
+
+    of_lightness = True
+
+    def quarters(self, neighbours, sigma, where):
+        """Check and keep the options for soft targets, and `where` rare colours count more: "loss" or "gradient"."""
+        self.soft_targets(neighbours, sigma)
+        self.where = choice("where", where, ("loss", "gradient"))
+
+    def inputs(self, rgb):
+        return self.prepare(rgb_to_luminance(self.photos(rgb)))
+
+    def targets(self, rgb):
+        """(indices, values, whether the photo has any colour) for the mean ab of each 4x4 pixels."""
+        ab = rgb_to_lab(self.photos(rgb))[..., 1:]
+        n, h, w, _ = ab.shape
+        ab = ab.reshape(n, h // 4, 4, w // 4, 4, 2).mean(axis=(2, 4))
+        return self.bins.soft(ab, k=self.neighbours, sigma=self.sigma) + (grey_mask(ab),)
+
+    def loss(self, x, y):
+        indices, values, colourful = y
+        return rebalanced(self(x), (indices, values), mc.value(self.class_weights), mask=colourful, where=self.where)
 
 
 def as_bins(bins):

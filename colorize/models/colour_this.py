@@ -23,6 +23,7 @@ class ColourThis(Colorizer):
     """
 
     multiple = 32
+    of_lightness = True
 
     def __init__(self, *, size=224, width=1.0, fit="stretch", preprocess="none", frozen=True, activation="tanh"):
         self.sizes(size, width, fit)

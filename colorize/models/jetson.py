@@ -21,6 +21,7 @@ class Jetson(Colorizer):
     """
 
     multiple, down = 8, "bilinear"
+    of_lightness = True
 
     def __init__(self, *, size=256, width=1.0, fit="stretch", space="lab", skips=False, batchnorm=True, loss="mse"):
         self.sizes(size, width, fit)

@@ -26,6 +26,7 @@ class Knet(Classifier):
     """
 
     multiple = 8
+    of_lightness = True
 
     def __init__(self, *, size=128, width=1.0, fit="stretch", bins="18x18", decode="mode", temperature=0.38,
                  batchnorm=False, upsample="scores", rebalance="minus log", form="log", reduce="sum"):

@@ -6,15 +6,13 @@ that repeat pixels lead up to a quarter, and a 1x1 skip adds the level of the sa
 import minicnn as mc
 
 from ..color.norms import normalise
-from ..color.spaces import rgb_to_lab, rgb_to_luminance
-from .base import choice, scaled
-from .classifier import Classifier
-from .losses import grey_mask, rebalanced
+from .base import scaled
+from .classifier import Quarter
 
 __all__ = ["Nano"]
 
 
-class Nano(Classifier):
+class Nano(Quarter):
     """It takes (L - 50) / 100, and gives scores of the 101 bins of the step-20 grid at a quarter of the resolution.
 
     Soft targets are the 4 bins nearest to the mean ab of each 4x4 pixels. Colours are the mean over the probabilities
@@ -23,33 +21,17 @@ class Nano(Classifier):
     """
 
     multiple = 32
-    of_lightness = True
 
     def __init__(self, *, size=256, width=1.0, fit="short", bins=20, decode="mean", temperature=1.0, neighbours=4,
                  sigma=10.0, skips=True, context=True, batchnorm=True, rebalance="zhang", undo=1.0, where="loss"):
         self.sizes(size, width, fit)
         self.classes(bins, decode, temperature, rebalance, undo)
-        self.soft_targets(neighbours, sigma)
-        self.where = choice("where", where, ("loss", "gradient"))
+        self.quarters(neighbours, sigma, where)
         self.net = Pyramid(scaled(width, 20, 40, 64, 72, 72), scaled(width, 72, 64, 64), self.bins.q, skips, context,
                            batchnorm)
 
-    def inputs(self, rgb):
-        return self.prepare(rgb_to_luminance(self.photos(rgb)))
-
     def prepare(self, L):
         return normalise("zhang", L=L)[0]
-
-    def targets(self, rgb):
-        """(indices, values, whether the photo has any colour)."""
-        ab = rgb_to_lab(self.photos(rgb))[..., 1:]
-        n, h, w, _ = ab.shape
-        ab = ab.reshape(n, h // 4, 4, w // 4, 4, 2).mean(axis=(2, 4))
-        return self.bins.soft(ab, k=self.neighbours, sigma=self.sigma) + (grey_mask(ab),)
-
-    def loss(self, x, y):
-        indices, values, colourful = y
-        return rebalanced(self(x), (indices, values), mc.value(self.class_weights), mask=colourful, where=self.where)
 
 
 class Pyramid:

@@ -6,16 +6,14 @@ At the bottom a vector from the mean over the whole photo is added, which tells 
 import minicnn as mc
 
 from ..color.norms import stretched
-from ..color.spaces import rgb_to_lab, rgb_to_luminance
-from .base import choice, grey_level, scaled
-from .classifier import Classifier
+from .base import grey_level, scaled
+from .classifier import Quarter
 from .efficientnet import CHANNELS, GREY, WHITE, Encoder
-from .losses import grey_mask, rebalanced
 
 __all__ = ["Studio"]
 
 
-class Studio(Classifier):
+class Studio(Quarter):
     """It takes grey levels as EfficientNet-Lite0 does, and gives scores of the 101 bins of the step-20 grid at a
     quarter of the resolution.
 
@@ -24,32 +22,16 @@ class Studio(Classifier):
     """
 
     multiple = 32
-    of_lightness = True
 
     def __init__(self, *, size=192, width=1.0, fit="short", bins=20, decode="mean", temperature=1.0, neighbours=4,
                  sigma=10.0, rebalance="none", undo=1.0, where="loss"):
         self.sizes(size, width, fit)
         self.classes(bins, decode, temperature, rebalance, undo)
-        self.soft_targets(neighbours, sigma)
-        self.where = choice("where", where, ("loss", "gradient"))
+        self.quarters(neighbours, sigma, where)
         self.net = Net(scaled(width, 160, 128, 96, 64), self.bins.q)
-
-    def inputs(self, rgb):
-        return self.prepare(rgb_to_luminance(self.photos(rgb)))
 
     def prepare(self, L):
         return (grey_level(stretched(L)) * 255 - GREY) / WHITE
-
-    def targets(self, rgb):
-        """(indices, values, whether the photo has any colour)."""
-        ab = rgb_to_lab(self.photos(rgb))[..., 1:]
-        n, h, w, _ = ab.shape
-        ab = ab.reshape(n, h // 4, 4, w // 4, 4, 2).mean(axis=(2, 4))
-        return self.bins.soft(ab, k=self.neighbours, sigma=self.sigma) + (grey_mask(ab),)
-
-    def loss(self, x, y):
-        indices, values, colourful = y
-        return rebalanced(self(x), (indices, values), mc.value(self.class_weights), mask=colourful, where=self.where)
 
 
 class Net:

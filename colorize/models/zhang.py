@@ -23,6 +23,7 @@ class Zhang(Classifier):
     """
 
     multiple, up = 8, "bilinear"
+    of_lightness = True
 
     def __init__(self, *, size=256, width=1.0, fit="stretch", bins="313", temperature=0.38, neighbours=5,
                  batchnorm=True, rebalance="zhang", where="gradient"):

@@ -1,1 +1,1 @@
-"""Photo files: read whatever they are, coloured, and written again with all that was in them."""
+"""Photo files: read from any format, and written again with everything that was in them."""

@@ -5,10 +5,9 @@ __all__ = ["files_below"]
 
 
 def files_below(folder, leave_out=None, closed=None):
-    """The files in a folder and in all folders below it, folder by folder and sorted, but no hidden ones.
+    """The files in a folder and below it, folder by folder and sorted, without hidden ones.
 
-    leave_out: the real path of a folder that is not entered. closed: a list that gets the folders that may not be
-    entered.
+    leave_out: the real path of a folder to skip. closed: a list that gets the folders that may not be entered.
     """
     def failed(error):
         if closed is not None:

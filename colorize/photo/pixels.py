@@ -1,4 +1,4 @@
-"""From an image of Pillow's, of whatever mode, to arrays: in strips, so that there is one copy and not three."""
+"""From a Pillow image of any mode to arrays: strip by strip, so that there is one copy and not three."""
 import numpy as np
 
 from . import profiles
@@ -7,15 +7,15 @@ from .rgb_space import SRGB
 
 __all__ = ["STRIP", "arrays"]
 
-STRIP = 1 << 20             # pixels that are converted at once
-CONVERTED = "its colour profile has tables, or is damaged: its colours became sRGB"
-DAMAGED = "its colour profile is damaged: its colours are taken for sRGB"
+STRIP = 1 << 20             # pixels in one strip
+CONVERTED = "its colour profile has tables or is damaged: its colours were converted to sRGB"
+DAMAGED = "its colour profile is damaged: its colours were read as sRGB"
 
 
 def arrays(found):
     """(pixels, alpha, space) of a Found: upright, (H, W, 1 or 3) uint8 or uint16; (H, W) or None; a Space.
 
-    What is to be said about its profile is added to its notes.
+    If its colours had to be converted, its notes say so.
     """
     pixels, alpha = _deep(found) if found.deep else _plain(found)
     kind = profiles.space(found.info.get("icc"))
@@ -34,7 +34,7 @@ def _strips(height, width):
 
 
 def _upright(shape, dtype, turned):
-    """(array, view): an array for a photo that is to be turned, and its view as the photo lies in its file."""
+    """(array, view): an array for the upright photo, and a view of it in which the photo lies as in its file."""
     h, w, *rest = shape
     out = np.zeros((w, h, *rest) if turned > 4 else (h, w, *rest), dtype)
     view = {1: lambda x: x, 2: lambda x: x[:, ::-1], 3: lambda x: x[::-1, ::-1], 4: lambda x: x[::-1],
@@ -43,7 +43,7 @@ def _upright(shape, dtype, turned):
     return out, view
 
 
-# ------------------------------------------------------------------ what Pillow has as it should be
+# ------------------------------------------------------------------ what Pillow decodes in one pass
 
 
 def _plain(found):
@@ -66,13 +66,13 @@ def _plain(found):
 
 
 def _reader(image, found):
-    """(a function from a strip to an array, channels, whether alpha is behind them, dtype) for an image's mode."""
+    """(a function from a strip to an array, channels, does alpha follow them?, dtype) for the mode of an image."""
     mode = image.mode
     if mode in ("P", "PA"):
         return _of_palette(image)
     if mode == "1":
         return _as("L"), 1, False, np.uint8
-    if mode == "La":                        # multiplied by alpha
+    if mode == "La":                        # premultiplied by alpha
         return _as("LA"), 1, True, np.uint8
     if mode in ("L", "LA", "RGB", "RGBA"):
         return _as(mode), len(mode.rstrip("A")), mode[-1] == "A", np.uint8
@@ -97,7 +97,7 @@ def _of_palette(image):
     colours = np.array(image.getpalette("RGB") or [0, 0, 0]).reshape(-1, 3)
     grey = (colours == colours[:, :1]).all()
     alpha = image.mode == "PA" or "transparency" in image.info
-    if alpha:                               # by way of RGBA, since not all versions go straight to LA
+    if alpha:                               # through RGBA, since not all Pillows convert to LA directly
         pick = [0, 3] if grey else [0, 1, 2, 3]
         return (lambda strip: np.asarray(strip.convert("RGBA"))[..., pick]), len(pick) - 1, True, np.uint8
     return (lambda strip: np.asarray(strip.convert("RGB"))[..., :1 if grey else 3]), 1 if grey else 3, False, np.uint8
@@ -113,12 +113,12 @@ def _of_16(found):
 
 
 def _of_numbers(image):
-    """Integers and floats of 32 bits have no range of their own: 1, 255 or 65535, the first that nothing exceeds."""
+    """32-bit integers and floats do not say their range: it is 1, 255 or 65535, the first that no pixel exceeds."""
     width, height = image.size
     most = max(np.nan_to_num(np.asarray(image.crop((0, y, width, stop)))).max() for y, stop in _strips(height, width))
     top = next((t for t in (1, 255, 65535) if most <= t), None)
     if top is None or top == 1 and image.mode == "I":
-        raise Unreadable(f"the range of its pixels is not known: mode {image.mode}, up to {most:g}")
+        raise Unreadable(f"its pixels of mode {image.mode} go up to {most:g}: save it with 8 or 16 bits")
     dtype = np.uint8 if image.mode == "I" and top == 255 else np.uint16
     scale = np.iinfo(dtype).max / top
 
@@ -161,7 +161,7 @@ def _deep(found):
 
 
 def _divide(pixels, alpha):
-    """Make colours straight that were multiplied by their alpha, in place."""
+    """Undo the multiplication of colours by their alpha, in place."""
     for y, stop in _strips(*alpha.shape):
         a = alpha[y:stop, :, None].astype(np.float64)
         x = pixels[y:stop] * (65535 / np.maximum(a, 1)) + 0.5
@@ -172,7 +172,7 @@ def _divide(pixels, alpha):
 
 
 def _from_grey(pixels, icc):
-    """Grey pixels into sRGB, in place."""
+    """Convert grey pixels to sRGB, in place."""
     table = profiles.grey_table(icc, 256 if pixels.dtype == np.uint8 else 65536)
     if table is not None:
         for y, stop in _strips(*pixels.shape[:2]):
@@ -180,7 +180,7 @@ def _from_grey(pixels, icc):
 
 
 def _in_rgb(pixels, found):
-    """(pixels, space) under an RGB profile, which stays if it can be calculated with; lcms has only 8 bits."""
+    """(pixels, space) under an RGB profile. It stays if it has a Space; else lcms converts the pixels, in 8 bits."""
     icc = found.info["icc"]
     space = profiles.rgb_space(icc)
     if space is not None:

@@ -1,6 +1,6 @@
-"""ICC profiles: those of RGB with curves and a matrix stay with the photo; all others become sRGB.
+"""ICC profiles: RGB profiles of curves and a matrix stay with the photo; for all others the pixels become sRGB.
 
-Curves are read here: Pillow would only give 8 bits of what they do. Profiles are untrusted.
+Curves are read here, since Pillow applies them in 8 bits only. Profiles are untrusted.
 """
 import io
 import struct
@@ -14,16 +14,16 @@ from .rgb_space import SRGB, STEPS, Space
 __all__ = ["grey_table", "rgb_space", "rgb_to_srgb", "space", "to_srgb"]
 
 RELATIVE, BLACK_POINT = 1, 0x2000           # lcms's intent and flag
-REFUSED = ImageCms.PyCMSError, OSError, ValueError, TypeError           # what Pillow raises at damaged profiles
+REFUSED = ImageCms.PyCMSError, OSError, ValueError, TypeError           # by Pillow, for damaged profiles
 TAGS = 100
-LONGEST = 1 << 16                           # points of a curve in a profile
-TABLES = b"A2B0", b"A2B1", b"A2B2", b"D2B0", b"D2B1", b"D2B2"           # which count more than a matrix
-ENDS = 0.02                                 # of linear light: how far black and white may be from 0 and 1
-UNEVEN = 1e3                                # condition of a matrix that cannot be undone
+LONGEST = 1 << 16                           # points that a curve may have
+TABLES = b"A2B0", b"A2B1", b"A2B2", b"D2B0", b"D2B1", b"D2B2"           # they take precedence over a matrix
+ENDS = 0.02                                 # linear light: how far black and white may be from 0 and 1
+UNEVEN = 1e3                                # condition number: a matrix above it cannot be inverted
 
 
 def space(icc):
-    """What a profile's pixels are: "RGB", "GRAY", "CMYK" ...; "" where it is no profile."""
+    """What kind of pixels a profile is for: "RGB", "GRAY", "CMYK" ...; "" if it is no profile."""
     if not icc or len(icc) < 132 or icc[36:40] != b"acsp":
         return ""
     return icc[16:20].decode("latin-1").strip()
@@ -33,7 +33,7 @@ def space(icc):
 
 
 def to_srgb(mode, icc=None):
-    """A function from images of Pillow's in that mode, CMYK or LAB, to RGB; without a profile as Pillow does it."""
+    """A function from Pillow images in mode CMYK or LAB to RGB. CMYK without a profile is left to Pillow."""
     if mode == "LAB":
         return _change(ImageCms.createProfile("LAB"), mode)
     try:
@@ -45,7 +45,7 @@ def to_srgb(mode, icc=None):
 
 
 def rgb_to_srgb(icc):
-    """A function from uint8 (H, W, 3) to sRGB, for an RGB profile; None where lcms cannot, or loses greys."""
+    """A function from uint8 (H, W, 3) under an RGB profile to sRGB; None if lcms fails, or merges greys."""
     ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, 2)
     try:
         change = _change(ImageCms.ImageCmsProfile(io.BytesIO(icc)), "RGB")
@@ -66,7 +66,7 @@ def _change(given, mode):
 
 
 def rgb_space(icc):
-    """The Space of an RGB profile, SRGB where it is that; None where it has tables, no sound curves, or no matrix."""
+    """The Space of an RGB profile (SRGB if it equals that); None if it has tables, no sound curves, or no matrix."""
     if any(_tag(icc, name) for name in TABLES):
         return None
     curves = [_curve(_tag(icc, name), STEPS) for name in (b"rTRC", b"gTRC", b"bTRC")]
@@ -83,9 +83,9 @@ def rgb_space(icc):
 
 
 def grey_table(icc, size):
-    """What sRGB has for each of `size` values of a grey profile (its length: size), or None where it has no curve.
+    """A table (size,) from the levels of a grey profile to those of sRGB; None if the profile has no sound curve.
 
-    The table's dtype is uint8 for 256 values and uint16 for 65536.
+    Its dtype is uint8 for size 256 and uint16 for size 65536.
     """
     y = _curve(_tag(icc, b"kTRC"), size)
     if y is None:
@@ -96,7 +96,7 @@ def grey_table(icc, size):
 
 
 def _tag(icc, name):
-    """A tag's bytes; none where it is not there."""
+    """The bytes of a tag; b"" if there is none."""
     count, = struct.unpack_from(">I", icc, 128)
     for i in range(min(count, TAGS, (len(icc) - 132) // 12)):
         found, offset, length = struct.unpack_from(">4sII", icc, 132 + 12 * i)
@@ -106,7 +106,7 @@ def _tag(icc, name):
 
 
 def _curve(data, n):
-    """n even steps of a curve, (n,); None where it is damaged."""
+    """A curve at n even steps, (n,); None if it is damaged."""
     try:
         with np.errstate(all="ignore"):
             y = _values(data, np.linspace(0, 1, n))
@@ -116,7 +116,7 @@ def _curve(data, n):
 
 
 def _values(data, x):
-    """A curve of type curv (a power, or a table) or para (its five formulas) at x in 0..1."""
+    """A curve of type curv (a power or a table) or para (five formulas) at x in 0..1."""
     if data[:4] == b"curv":
         count, = struct.unpack_from(">I", data, 8)
         if count < 2:
@@ -130,7 +130,7 @@ def _values(data, x):
     kind, = struct.unpack_from(">H", data, 8)
     g, *rest = (v / 65536 for v in struct.unpack_from(f">{(1, 3, 4, 5, 7)[kind]}i", data, 12))
     a, b, c, d, e, f = (*rest, *(1, 0, 0, 0, 0, 0)[len(rest):])
-    if kind in (1, 2):                      # below -b/a there is only the constant, which kind 1 does not have
+    if kind in (1, 2):                      # below -b/a it is constant: c for kind 2, 0 for kind 1
         d, e, f, c = -b / a, c, c, 0
     high, low = np.maximum(a * x + b, 0) ** g + e, c * x + f
     return np.where(x >= d, high, low)

@@ -1,7 +1,7 @@
-"""A photo from a file or from bytes, whatever its format; what cannot be read says so in one sentence.
+"""A photo from a file or from bytes, in any format; for what cannot be read, an error of one sentence.
 
-Files are untrusted. Their beginning says what they are, not their name; only the decoder of that format is asked, it
-gets only what it needs of the file, and nothing is made for pixels before their number is known to be allowed.
+Files are untrusted. Their first bytes choose the format, not their name. Only the decoder of that format runs, it
+sees only the parts of the file that it needs, and no memory is taken for pixels before their number is checked.
 """
 import io
 import logging
@@ -18,7 +18,7 @@ __all__ = ["LIMIT", "read"]
 
 LIMIT = 105_000_000         # pixels: 100 megapixels, as cameras count them
 
-PILLOW = r"PIL\."            # the modules whose warnings nobody needs to see
+PILLOW = r"PIL\."            # the modules whose warnings are silenced
 OURS = {"JPEG": jpeg, "PNG": png, "TIFF": tiff, "WEBP": webp, "BMP": bmp}
 BEGINNINGS = ((b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"),
               (b"II+\0", "TIFF"), (b"MM\0+", "TIFF"), (b"BM", "BMP"))
@@ -30,9 +30,9 @@ OTHERS = ((b"GIF8", "a GIF"), (b"%PDF", "a PDF"), (b"8BPS", "a Photoshop file"),
 def read(source, limit=LIMIT, announce=None):
     """The Photo of a path, or of the bytes of a file, with at most `limit` pixels.
 
-    announce: a function that is told how many pixels there are before they are made (see Found.pixels). It may wait;
-    where it answers False, nothing is read, and there is None.
-    Unreadable: one sentence, which begins with the path where there is one.
+    announce: a function that gets the number of pixels before they are decoded (see Found.pixels). It may wait; if
+    it returns False, nothing is decoded and read() returns None.
+    Raises Unreadable with one sentence, which begins with the path if there is one.
     """
     _quiet()
     given = isinstance(source, (bytes, bytearray, memoryview))
@@ -40,9 +40,9 @@ def read(source, limit=LIMIT, announce=None):
         if given:
             return _photo(io.BytesIO(source), limit, announce)
         if os.path.isdir(source):
-            os.listdir(source)              # says why it could not be looked into
-            raise Unreadable("it is a folder")
-        if not stat.S_ISREG(os.stat(source).st_mode):       # opening a pipe would wait for ever
+            os.listdir(source)              # raises if it may not be entered
+            raise Unreadable("it is a folder, not a file")
+        if not stat.S_ISREG(os.stat(source).st_mode):       # to open a pipe would wait for ever
             raise Unreadable("it is not a file")
         with open(source, "rb") as file:
             return _photo(file, limit, announce)
@@ -63,15 +63,15 @@ def _photo(file, limit, announce):
         return Photo(x, alpha, kind, found.info, found.notes, space)
     except (Unreadable, MemoryError):
         raise
-    except Exception as e:                  # a broken file raises almost anything
-        if getattr(e, "errno", None):       # but it is not the file's fault that a disk fails
+    except Exception as e:                  # a damaged file raises almost anything
+        if getattr(e, "errno", None):       # but a failing disk is not damage in the file
             raise
         text = " ".join(str(e).split()) or type(e).__name__
         raise Unreadable(f"this {kind} is damaged or cut short ({text})") from None
 
 
 def _kind(head, size):
-    """The format, by the first 16 bytes."""
+    """The format, from the first 16 bytes."""
     if size == 0:
         raise Unreadable("it is empty")
     for beginning, kind in BEGINNINGS:
@@ -82,13 +82,13 @@ def _kind(head, size):
     other = next((name for beginning, name in OTHERS if head.startswith(beginning)), None)
     if head[4:8] == b"ftyp":
         other = {b"avif": "an AVIF", b"crx ": "a raw file of a camera"}.get(head[8:12], "a HEIC photo or a video")
-    raise Unreadable(f"it is {other or 'no photo'}: JPEG, PNG, TIFF, WebP and BMP are read")
+    raise Unreadable(f"it is {other or 'no photo'}: save it as JPEG, PNG, TIFF, WebP or BMP")
 
 
 def _quiet():
-    """What Pillow warns of is said here in our words, or does not matter."""
+    """Silence Pillow's warnings: we say the same in our words, or they do not matter."""
     if not any(getattr(known[3], "pattern", None) == PILLOW for known in warnings.filters):
         warnings.filterwarnings("ignore", module=PILLOW)
     logger = logging.getLogger("PIL")
     if not logger.handlers:
-        logger.addHandler(logging.NullHandler())            # otherwise its errors go to the terminal
+        logger.addHandler(logging.NullHandler())            # otherwise it prints its errors

@@ -1,4 +1,4 @@
-"""What a photo's RGB numbers mean: sRGB, or what its profile says with three curves and a matrix."""
+"""What a photo's RGB numbers mean: sRGB, or the space that its profile gives by three curves and a matrix."""
 import numpy as np
 
 from ..color.spaces import BACKWARD, FORWARD, companded, linear_light
@@ -6,18 +6,18 @@ from ..color.spaces import BACKWARD, FORWARD, companded, linear_light
 __all__ = ["SRGB", "STEPS", "Space"]
 
 STEPS = 4097                                # points of a curve
-NEAR, NEAR_MATRIX = 0.5 / 255, 2e-3         # of the range of levels, and of the white: up to here it is rounding
-# From the white of profiles, D50, to that of our Lab, D65, by Bradford: so colours have one Lab in all profiles.
+NEAR, NEAR_MATRIX = 0.5 / 255, 2e-3         # of levels (0..1) and of a matrix: up to here it is rounding
+# From D50, the white of profiles, to D65, the white of our Lab, by Bradford: one Lab for all profiles.
 TO_D65 = np.array([[0.9555766, -0.0230393, 0.0631636],
                    [-0.0282895, 1.0099416, 0.0210077],
                    [0.0122982, -0.0204830, 1.3299098]])
 
 
 class Space:
-    """curves: (1 or 3, STEPS), the linear light of levels in even steps, not falling from 0 to 1, for all channels or
-    each; matrix: (3, 3), from linear RGB to XYZ as profiles have it. Spaces that mean the same are equal.
+    """curves: (1 or 3, STEPS), for all channels or each: linear light at even steps of the level, from 0 to 1, never
+    falling; matrix: (3, 3), from linear RGB to XYZ as in profiles. Spaces with the same curves and matrix are equal.
 
-    forward, backward: from linear RGB to X, Y and Z as shares of the white's, and back.
+    forward, backward: the matrices from linear RGB to X, Y, Z as shares of the white's, and back.
     """
 
     def __init__(self, curves, matrix):
@@ -46,14 +46,14 @@ class Space:
         return np.stack(found)
 
     def is_srgb(self):
-        """Is it sRGB, but for rounding?"""
+        """Is it sRGB, apart from rounding?"""
         even = np.linspace(0, 1, STEPS)
         return bool(abs(self.forward - FORWARD).max() < NEAR_MATRIX
                     and abs(companded(self.curves) - even).max() < NEAR)
 
 
 class _Srgb(Space):
-    """By its formulas."""
+    """sRGB, by its formulas."""
 
     def __init__(self):
         self.key, self.forward, self.backward = b"sRGB", FORWARD, BACKWARD

@@ -1,7 +1,7 @@
-"""A photo into a file, with what its own file said beside the pixels, as far as the format has a place for it.
+"""A photo into a file, with everything that its own file said beside the pixels and the format has a place for.
 
-All formats get the pixels in strips, so that a large photo is not there twice. 16 bits stay in PNG and TIFF and
-become 8 elsewhere; what is transparent becomes white in JPEG and BMP.
+Pixels are written in strips, so that memory never holds a large photo twice. PNG and TIFF keep 16 bits, the others
+get 8; transparent places become white in JPEG and BMP.
 """
 import io
 import os
@@ -23,19 +23,19 @@ LONGEST = {"JPEG": 65500, "WEBP": webp.SIDE}
 
 
 def kind_of(path):
-    """The format that a path asks for by its suffix, or None."""
+    """The format that the suffix of a path names, or None."""
     return SUFFIXES.get(os.path.splitext(os.fspath(path))[1].lower())
 
 
 def encode(photo, kind=None):
-    """The bytes of a file with the photo; kind: of KINDS, the photo's own unless given."""
+    """The photo as the bytes of a file. kind: one of KINDS, or None for the photo's own."""
     file = io.BytesIO()
     _into(file, photo, kind)
     return file.getvalue()
 
 
 def write(photo, path, kind=None):
-    """Write the photo; the file gets its name once it is complete. kind: as the path's suffix, or the photo's own."""
+    """Write the photo; the file gets its name once it is complete. Without kind, the path's suffix chooses it."""
     with files.writing(path) as file:
         _into(file, photo, kind or kind_of(path))
 
@@ -43,17 +43,17 @@ def write(photo, path, kind=None):
 def _into(file, photo, kind):
     kind = kind or photo.kind
     if kind not in KINDS:
-        raise ValueError(f"photos are written as {', '.join(KINDS)}, got {kind!r}")
+        raise ValueError(f"a photo can be written as {', '.join(KINDS)}, got {kind!r}")
     height, width, channels = photo.pixels.shape
     if max(height, width) > LONGEST.get(kind, 1 << 31):
         raise ValueError(f"{kind} has at most {LONGEST[kind]} pixels a side, and this photo has {width} x {height}: "
                          f"write it as PNG or TIFF")
     if kind == "WEBP" and height * width > webp.LARGEST:
-        raise ValueError(f"up to {webp.LARGEST / 1e6:g} million pixels are written as WebP, which takes much memory, "
-                         f"and this photo has {width} x {height}: write it as JPEG, PNG or TIFF")
+        raise ValueError(f"WebP takes much memory, so at most {webp.LARGEST / 1e6:g} million pixels are written, and "
+                         f"this photo has {width} x {height}: write it as JPEG, PNG or TIFF")
     info = dict(photo.info)
     if channels == 1:
-        info.pop("icc", None)               # it is one for RGB
+        info.pop("icc", None)               # it is for RGB only
     if kind in ("PNG", "TIFF"):
         channels += photo.alpha is not None
         writer = png if kind == "PNG" else tiff
@@ -68,19 +68,19 @@ def _into(file, photo, kind):
 
 
 def _rows(photo, first, stop):
-    """Rows of the photo, alpha as the last channel: (rows, W, 1 to 4)."""
+    """Rows first .. stop of the photo, alpha as the last channel: (rows, W, 1 to 4)."""
     x = photo.pixels[first:stop]
     return x if photo.alpha is None else np.concatenate([x, photo.alpha[first:stop, :, None]], -1)
 
 
 def _eight(photo, first, stop):
-    """The same as uint8."""
+    """These rows as uint8."""
     x = _rows(photo, first, stop)
     return x if x.dtype == np.uint8 else ((x.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def _on_white(photo, first, stop):
-    """The same without alpha: what is transparent shows white."""
+    """These rows as uint8 without alpha, on white."""
     x = _eight(photo, first, stop)
     if photo.alpha is None:
         return x
@@ -89,12 +89,12 @@ def _on_white(photo, first, stop):
 
 
 def _image(photo, strip):
-    """An image of Pillow's, of the strips that the function gives."""
+    """A Pillow image of the strips that the function gives."""
     height, width = photo.pixels.shape[:2]
     rows, image = max(1, STRIP // width), None
     for y in range(0, height, rows):
         x = strip(photo, y, min(y + rows, height))
-        if x.shape[2] == 2:                 # grey with alpha, which WebP does not have
+        if x.shape[2] == 2:                 # WebP has no grey with alpha
             x = x[..., [0, 0, 0, 1]]
         part = Image.fromarray(x if x.shape[2] > 1 else x[..., 0])
         image = image or (part if rows >= height else Image.new(part.mode, (width, height)))

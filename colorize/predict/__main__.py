@@ -1,4 +1,4 @@
-"""python -m colorize.predict: the same as python -m colorize."""
+"""python -m colorize.predict: the same program as python -m colorize."""
 from .program import command
 
 if __name__ == "__main__":

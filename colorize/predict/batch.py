@@ -1,6 +1,6 @@
-"""Many photos on all cores: each is read, painted and written by one thread, and a bad one stops no other.
+"""Many photos on all cores: one thread reads, paints and writes each photo, and a bad photo stops no other.
 
-Pixels in memory have a budget. A photo waits until its own fit, and may use its share of the threads.
+The pixels in memory have a budget: a photo waits until its own fit, and may use its share of the threads.
 """
 import errno
 import math
@@ -21,32 +21,32 @@ from .recolor import colourful
 __all__ = ["Done", "run"]
 
 Done = namedtuple("Done", "job error notes mean")
-Done.__doc__ = "What became of a Job: error, a sentence or None; notes, sentences; mean, the predicted mean (a, b)."
+Done.__doc__ = "The result of a Job. error: a sentence or None; notes: sentences; mean: the predicted (a, b) or None."
 
-BUDGET = 100_000_000                        # pixels that are in memory at once; a larger photo is there alone
-MOST = 1 << 30                              # bytes that are taken from standard input
-FULL = errno.ENOSPC, errno.EDQUOT           # the disk has no room, or this user may have no more of it
+BUDGET = 100_000_000                        # pixels in memory at once; a larger photo gets all of them
+MOST = 1 << 30                              # bytes that standard input may have
+FULL = errno.ENOSPC, errno.EDQUOT           # the disk is full, or the user has reached the quota
 
 
 class run:
-    """Iterates over the Done of every job as it ends. After stop(), and when the disk is full, photos that are begun
-    are ended, and no other one is begun.
+    """Iterates over the jobs and gives the Done of each as it ends. After stop(), and when the disk is full, it
+    finishes the photos that are begun and begins no other.
 
-    painter: a Painter; compare: write before and after side by side; mean: write nothing, only tell the mean colour;
-    force: overwrite what is there.
+    painter: a Painter; compare: write before and after side by side; mean: only find the mean colour, write nothing;
+    force: overwrite existing files.
     """
 
     def __init__(self, jobs, painter, threads, compare=False, mean=False, force=False):
         self.jobs, self.painter, self.compare, self.mean, self.force = jobs, painter, compare, mean, force
         self.threads, self.budget, self.stopped = threads, Budget(BUDGET), threading.Event()
-        self.full = threading.Lock()        # taken by the first photo for which the disk has no room
+        self.full = threading.Lock()        # the first photo that finds the disk full takes it
 
     def __len__(self):
         return len(self.jobs)
 
     def __iter__(self):
-        # In this thread, which Ctrl-C reaches while standard input is waited for, until one photo went well: whoever
-        # asks which libraries are loaded (threadpoolctl does) and whoever loads another one can wait for each other
+        # Until one photo went well, this thread works alone. Ctrl-C reaches it while it waits for standard input, and
+        # threadpoolctl, which asks for the loaded libraries, can hang if another thread loads one meanwhile.
         alone = 0
         for job in self.jobs:
             alone += 1
@@ -64,16 +64,18 @@ class run:
                 self.stop()
 
     def stop(self):
-        """Begin no other photo."""
+        """Let no other photo begin."""
         self.stopped.set()
 
     def one(self, job, threads=None):
-        """Done of a job; None where it was not begun, or was not the first to find the disk full. threads: by default
-        its share."""
+        """The Done of a job; None if it was not begun, or if another photo had found the disk full before.
+
+        threads: how many it may use; its share if not given.
+        """
         taken = []
         try:
             return None if self.stopped.is_set() else self.done(job, taken, threads)
-        except Exception as e:              # whatever it is: the other photos go on
+        except Exception as e:              # whatever happens, the other photos go on
             if os.environ.get("COLORIZE_TRACEBACK"):
                 raise
             if getattr(e, "errno", None) in FULL:
@@ -85,7 +87,7 @@ class run:
             self.budget.give(sum(taken))
 
     def done(self, job, taken, threads):
-        """The same; how many pixels it takes of the budget is added to `taken`."""
+        """As one(); appends to `taken` how many pixels of the budget the photo took."""
         def announced(pixels):
             taken.append(self.budget.take(pixels * (2 if self.compare else 1)))
             return not self.stopped.is_set()
@@ -96,40 +98,40 @@ class run:
         notes = [*photo.notes, IN_COLOUR] if colourful(photo.pixels) else photo.notes
         if self.mean:
             return Done(job, None, notes, self.painter.guess(photo.pixels, threads, photo.space).mean((0, 1)))
-        photo = self.painter(photo, self.compare, threads)      # the grey one's memory is free again
+        photo = self.painter(photo, self.compare, threads)      # this frees the memory of the grey one
         put(photo, job, self.force)
         return Done(job, None, notes, None)
 
 
 class Budget:
-    """So many pixels may be in memory at once; who takes some waits until they fit, one after the other."""
+    """How many pixels may be in memory at once. Photos take their pixels one after the other, and wait for room."""
 
     def __init__(self, most):
         self.most = self.left = most
         self.turn, self.freed = threading.Lock(), threading.Condition()
 
     def take(self, pixels):
-        """How many were taken: what is larger than the budget takes all of it."""
+        """Wait until they fit, and take them. Returns how many: at most the whole budget."""
         pixels = min(pixels, self.most)
-        with self.turn, self.freed:         # its turn keeps small ones from passing a large one for ever
+        with self.turn, self.freed:         # in turn, so that small photos do not pass a large one for ever
             self.freed.wait_for(lambda: pixels <= self.left)
             self.left -= pixels
         return pixels
 
     def give(self, pixels):
-        """They are free again."""
+        """Give pixels back to the budget."""
         with self.freed:
             self.left += pixels
             self.freed.notify_all()
 
 
-IN_COLOUR = "in colour already, and coloured anew"
+IN_COLOUR = "already in colour, and coloured again"
 
 
 def sentence(error, job):
-    """Why this photo failed, without its name."""
+    """Why this photo failed, without the photo's name."""
     if isinstance(error, MemoryError):
-        return "there is not enough memory for it"
+        return "there is not enough memory for this photo"
     said = str(error)
     if said.startswith(f"{job.source}: "):
         return cli.sentence(ValueError(said[len(job.source) + 2:]))
@@ -139,19 +141,19 @@ def sentence(error, job):
 def standard_input():
     data = sys.stdin.buffer.read(MOST + 1) if sys.stdin else b""
     if not data:
-        raise ValueError("nothing came from standard input: send a photo with < photo.jpg")
+        raise ValueError("it is empty: send a photo with < photo.jpg")
     if len(data) > MOST:
-        raise ValueError(f"more than {MOST} bytes came from standard input: name a file instead")
+        raise ValueError(f"it has more than {MOST} bytes: name a file instead")
     return data
 
 
 def put(photo, job, force):
-    """Write the photo where the job wants it, over what is there only by force."""
+    """Write the photo to the job's target; overwrite a file only with force."""
     if job.target == STREAM:
         sys.stdout.buffer.write(encode(photo))
         sys.stdout.buffer.flush()
         return
-    if os.path.lexists(job.target) and not force:       # another run's, or a.jpg's where A.jpg is the same name
-        raise ValueError(f"{job.target} is there by now: --force overwrites it")
+    if os.path.lexists(job.target) and not force:       # made by another run, or by a.jpg if A.jpg is the same file
+        raise ValueError(f"{job.target} exists by now: add --force to overwrite it")
     os.makedirs(os.path.dirname(job.target) or os.curdir, exist_ok=True)
     write(photo, job.target)

@@ -1,4 +1,4 @@
-"""A Painter colours photos: it looks at their lightness with a model, and paints them with what the model said."""
+"""A Painter shows the lightness of a photo to a model, and paints the photo with the colours that it predicts."""
 import threading
 
 import numpy as np
@@ -12,13 +12,13 @@ from .recolor import lightness, painted
 
 __all__ = ["SATURATION", "Painter"]
 
-SATURATION = 1.2                            # by eye: models guess too little colour rather than too much
+SATURATION = 1.2                            # chosen by eye: models tend to predict too little colour
 
 
 class Painter:
-    """Painter(model)(photo) is the photo in colour; the model sees it at its own size. Several threads may call it.
+    """Painter(model)(photo) is the photo in colour. Several threads may call it at once.
 
-    saturation: times how much colour than the model says; hints: see hints.py.
+    saturation: the model's colours are multiplied by it; hints: see hints.py.
     """
 
     def __init__(self, model, saturation=SATURATION, hints=()):
@@ -26,17 +26,17 @@ class Painter:
         self.lock = threading.Lock()        # a fused network works for one thread at a time
 
     def guess(self, pixels, threads=1, space=SRGB):
-        """The colours of a photo's pixels as the model sees them, hints included: ab (h, w, 2) in Lab units."""
+        """The model's colours for a photo, with the hints: ab (h, w, 2) in Lab units, at the model's own size."""
         L = lightness(pixels, self.model.working_size(*pixels.shape[:2]), threads, space)
         with self.lock:
             ab = to("cpu", self.model.small(to(current(), L[None])))[0]
         if not np.isfinite(ab).all():
-            raise ValueError("the model's answer has numbers that are not finite: its weights are damaged")
+            raise ValueError("the model predicts numbers that are not finite: its weights are damaged")
         ab = ab * np.float32(self.saturation)
         return spread(ab, L, self.hints, pixels.shape[:2]) if self.hints else ab
 
     def __call__(self, photo, compare=False, threads=1):
-        """The photo in colour; its own pixels may be overwritten. compare: before and after, side by side."""
+        """The photo in colour; the pixels given may be overwritten. compare: before and after side by side."""
         pixels, ab = photo.pixels, self.guess(photo.pixels, threads, photo.space)
         height, width, channels = pixels.shape
         if not compare:

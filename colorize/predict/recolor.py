@@ -1,8 +1,7 @@
-"""A photo's pixels in colour: shrunk to its lightness for the model, and painted with the ab that the model gave.
+"""A photo's pixels in colour: their lightness, made small for the model; then the photo, painted with the model's ab.
 
-Both go through the photo in blocks that lie in the cache, several of them at a time, so that memory stays bounded
-whatever the photo's size. Pixels are uint8 or uint16 of shape (H, W, 1) or (H, W, 3), and keep their L; what their
-numbers mean is said by a Space.
+Both work in blocks that fit into the cache, several at a time, so that memory stays bounded for any photo. Pixels are
+uint8 or uint16 of shape (H, W, 1) or (H, W, 3), and keep their L; a Space says what their numbers mean.
 """
 import functools
 import itertools
@@ -20,23 +19,23 @@ __all__ = ["colourful", "lightness", "painted"]
 
 BLOCK = 1 << 16                             # pixels of a block: each of its planes takes a quarter of a megabyte
 WIDE = 1 << 10                              # columns of a block
-MOST = 300                                  # chroma: more than any space has would only cost precision
-UNITS = np.array([500, 200], "float32")     # of a and b, which f(X) - f(Y) and f(Y) - f(Z) are multiplied by
-HALVINGS = 8                                # bits of the share of chroma that a colour outside of the gamut keeps
-CELLS = 48                                  # a side, whose mean colours say whether a photo is in colour
-FINEST = 3                                  # boxes are averaged down to so many times the size that is wanted
+MOST = 300                                  # chroma: no space has more, and more would cost precision
+UNITS = np.array([500, 200], "float32")     # a = 500 (f(X) - f(Y)), b = 200 (f(Y) - f(Z))
+HALVINGS = 8                                # bits: how finely chroma is lowered until a colour fits the gamut
+CELLS = 48                                  # a side: their mean colours say whether a photo is in colour
+FINEST = 3                                  # boxes are averaged down to at least so many times the size
 CUBIC, REACH = METHODS["pillow"][:2]
 
 # ------------------------------------------------------------------ tables
 
 
 Tables = namedtuple("Tables", "grey shares root levels backward")
-Tables.__doc__ = """For levels of uint8 or uint16 in a Space: f of grey, (levels,); the share of each channel in the
-luminance, (3, levels); f of luminance in equal steps; for all channels or each, (1 or 3, steps), the level of linear
-light in equal steps, as that dtype; and the matrix from X, Y, Z to linear RGB."""
+Tables.__doc__ = """For uint8 or uint16 in a Space. grey: f(Y) of grey levels, (levels,); shares: the luminance of
+each channel's levels, (3, levels); root: f(Y) for Y in equal steps; levels: the levels for linear light in equal
+steps, for all channels or each, (1 or 3, steps), in that dtype; backward: the matrix from X, Y, Z to linear RGB."""
 
 
-@functools.lru_cache(maxsize=6)             # of 16 bits they have 8 megabytes
+@functools.lru_cache(maxsize=6)             # those of 16 bits have 8 megabytes
 def _tables(space, dtype):
     top = np.iinfo(dtype).max
     shares = space.forward[1][:, None] * space.light(np.arange(top + 1) / top)
@@ -48,7 +47,7 @@ def _tables(space, dtype):
 
 @functools.lru_cache(maxsize=2)
 def _root(n):
-    """f of luminance in n equal steps, float32, and these."""
+    """(f of luminance in n equal steps, float32; these steps)."""
     steps = np.linspace(0, 1, n)
     return cie_root(steps).astype("float32"), steps
 
@@ -70,7 +69,7 @@ def _steps(light, n):
 
 
 def lightness(pixels, size, threads=1, space=SRGB):
-    """L (h, w) float32 in 0..100 at size = (h, w), every pixel of the photo counted."""
+    """L (h, w) float32 in 0..100 at size = (h, w): a mean in which every pixel of the photo counts."""
     (H, W), (h, w), tables = pixels.shape[:2], size, _tables(space, pixels.dtype.name)
     ky, kx = max(1, H // (FINEST * h)), max(1, W // (FINEST * w))
     coarse = np.empty((-(-H // ky), -(-W // kx)), "float32")
@@ -88,9 +87,9 @@ def lightness(pixels, size, threads=1, space=SRGB):
 
 
 def colourful(pixels):
-    """Is this a photo in colour, and not a grey or a toned one, whose colour is a curve over L, noise apart?
+    """Is this photo in colour? Not if it is grey, or toned: then its colour is a curve over L, apart from noise.
 
-    Judged by the mean colours of cells. Of 746 photos in colour it finds 86 in 100; of the same ones toned, with
+    The mean colours of cells decide. Of 746 photos in colour, 86 in 100 are found; of the same photos toned, with
     noise, stains, faded edges and the blocks of JPEG, 1 in 200.
     """
     if pixels.shape[2] == 1:
@@ -98,13 +97,13 @@ def colourful(pixels):
     lab = rgb_to_lab(_cells(pixels)).reshape(-1, 3)
     L, ab = (lab[:, 0] / 50 - 1)[:, None] ** np.arange(4), lab[:, 1:]
     hue = ab.mean(0) / max(np.hypot(*ab.mean(0)), 1e-6)
-    other = ab - (ab @ hue).clip(0)[:, None] * hue                  # what is not of the mean hue
-    beside = ab - L @ np.linalg.lstsq(L, ab, rcond=None)[0]         # what no curve over L explains
+    other = ab - (ab @ hue).clip(0)[:, None] * hue                  # the part that is not of the mean hue
+    beside = ab - L @ np.linalg.lstsq(L, ab, rcond=None)[0]         # the part that no curve over L explains
     return bool(np.percentile(np.hypot(*beside.T), 98) > 15 or np.percentile(np.hypot(*other.T), 90) > 30)
 
 
 def _cells(pixels):
-    """Means of some pixels of each of CELLS x CELLS parts of the photo, fewer where it is small: in 0..1, float64."""
+    """Mean colours, float64 in 0..1, of some pixels in each of CELLS x CELLS parts of a photo (fewer if small)."""
     counts = [min(n, CELLS) for n in pixels.shape[:2]]
     each = [min(n // count, 4) for n, count in zip(pixels.shape, counts)]
     y, x = (np.linspace(0, n - 1, count * k).astype(int) for n, count, k in zip(pixels.shape, counts, each))
@@ -116,10 +115,10 @@ def _cells(pixels):
 
 
 def painted(pixels, ab, threads=1, out=None, space=SRGB):
-    """RGB (H, W, 3) of the pixels' dtype: their L, and ab (h, w, 2) in Lab units, enlarged bicubically.
+    """RGB (H, W, 3) in the pixels' dtype: the L of the pixels with ab (h, w, 2) in Lab units, enlarged bicubically.
 
-    Colours that the space does not have lose chroma, at the same L and hue, until it does. `out` may be `pixels`.
-    With more than one thread, NumPy's BLAS should have one: its own would wait for each other.
+    A colour outside of the space loses chroma, at the same L and hue, until it fits. `out` may be `pixels`.
+    With several threads, limit NumPy's BLAS to one: its own threads would wait for each other.
     """
     (H, W), tables = pixels.shape[:2], _tables(space, pixels.dtype.name)
     out = np.empty((H, W, 3), pixels.dtype) if out is None else out
@@ -141,7 +140,7 @@ def painted(pixels, ab, threads=1, out=None, space=SRGB):
 
 
 def _band(old, new, start, stop):
-    """(first, weights (stop - start, k)): new pixels start .. stop of a row as means of k old ones from `first`."""
+    """(first, weights (stop - start, k)): new pixels start .. stop of a row are means of k old ones from `first`."""
     scale = old / new
     wide = max(scale, 1)
     centres = (np.arange(start, stop) + 0.5) * scale - 0.5
@@ -167,13 +166,13 @@ def _light(y, a, b, tables):
     return tables.backward @ _cube(np.stack([y + a, y, y - b]))
 
 
-_EDGE = 0.2068966                           # where f begins to be the cube root; below it is a straight line
+_EDGE = 0.2068966                           # from here on f is the cube root; below it is a straight line
 
 
 def _cube(f):
-    """What CIE's f undoes."""
+    """The inverse of CIE's f."""
     curve = np.maximum(f, np.float32(_EDGE))
-    f -= curve                              # how far on the straight line: 0 or less
+    f -= curve                              # the part on the straight line: 0 or less
     f *= np.float32(1 / 7.787)
     f += curve * curve * curve
     return f
@@ -184,7 +183,7 @@ def _outside(rgb):
 
 
 def _kept(y, a, b, tables):
-    """Linear RGB of colours outside of the gamut, with as much of their chroma as fits."""
+    """Linear RGB of colours outside of the gamut, with as much of their chroma as fits into it."""
     def fits(share):
         return ~_outside(_light(y, a * share, b * share, tables))
     share = largest_share(fits, np.zeros(len(y), "float32"), HALVINGS)
@@ -192,6 +191,6 @@ def _kept(y, a, b, tables):
 
 
 def _all(f, items, threads):
-    """f of each item, on so many threads."""
+    """Call f with each item, on so many threads."""
     for _ in ahead(f, items, 0 if threads == 1 or len(items) == 1 else threads):
         pass

@@ -16,8 +16,8 @@ class Aging:
 
     def __init__(self, model, share):
         if not model.of_lightness:
-            raise ValueError(f"--age works with nano and studio, and the model is {model.name}: leave --age out, or "
-                             "choose one of these")
+            raise ValueError(f"--age needs a model that sees only lightness, and {model.name} does not: leave --age "
+                             "out, or choose nano, studio or zhang")
         self.model, self.share, self.loss = model, share, model.loss
 
     def batch(self, rgb):

@@ -28,9 +28,10 @@ def encoder_of(settings, model):
         raise ValueError("--cache-features needs a model that begins with frozen layers without dropout, which "
                          f"{model.name} does not: choose vgg-decoder, vgg-uv with --frozen true, or zhang with "
                          "--freeze net.layers.0")
-    if settings["data"] == "scenes" or settings["crop"] == "random" or settings["augment"] != "none":
+    if settings["data"] == "scenes" or settings["crop"] == "random" or settings["augment"] != "none" or \
+            settings["age"] or settings["widen"]:
         raise ValueError("--cache-features needs photos that are the same in each pass: give --data, --crop centre "
-                         "or none, and --augment none")
+                         "or none, --augment none, and neither --age nor --widen")
     return mc.Chain(*layers[:n]), mc.Chain(*layers[n:])
 
 

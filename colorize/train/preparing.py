@@ -22,7 +22,7 @@ from ..weights import importers
 from ..weights.own import load_part, options_of
 from .validation import Validation, survey
 
-__all__ = ["Photos", "build", "frozen", "optimizer", "rate"]
+__all__ = ["Photos", "build", "optimizer", "rate", "slower"]
 
 SURVEYED = {"scenes": 512, "pack": 2000, "photos": 2000}     # how many pictures give the mean colour and the prior
 REPORTED = 5                # so many damaged photos are named, and the rest are counted
@@ -46,7 +46,9 @@ def build(settings, options, asked=()):
     elif settings["init_part"]:
         raise ValueError("--init-part names a part of --init, which is missing: give --init, too")
     for prefix in settings["freeze"]:
-        mc.freeze(frozen(model, prefix))
+        mc.freeze(named(model, prefix))
+    for prefix in settings["slow"]:
+        named(model, prefix)                # raises an error if no weight has the name
     if all(p.frozen for p in mc.params(model.net)):
         raise ValueError(f"--freeze {' '.join(settings['freeze'])} leaves no weight of {model.name} to train")
     return model
@@ -70,7 +72,7 @@ def initialise(path, model, asked):
                          "its weights were made") from None
 
 
-def frozen(model, prefix):
+def named(model, prefix):
     """The Params whose names, as in a file of weights, begin with the prefix. In it * stands for anything."""
     names = dict(walk(model, Param))
     found = [p for name, p in names.items() if fnmatchcase(name, prefix + "*")]
@@ -195,7 +197,7 @@ def slower(settings, model, opt):
     """[(Param, its optimizer)] for the weights that learn at a part of the rate."""
     found = {}                              # the longest prefix decides
     for prefix, part in sorted(settings["slow"].items(), key=lambda item: len(item[0])):
-        for p in frozen(model, prefix):
+        for p in named(model, prefix):
             found[id(p)] = p, slowed(opt, part)
     return list(found.values())
 

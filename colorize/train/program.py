@@ -19,10 +19,10 @@ import minicnn as mc
 from minicnn.device import current
 
 from .. import cli, models, runs
-from ..cli import number, share, switch, whole
+from ..cli import named_numbers, number, share, switch, whole
 from ..color.bins import Prior
 from ..data import opening
-from ..data.opening import weigh
+from ..data.opening import weigh, widen
 from ..metrics.published import numbers
 from ..models.classifier import Classifier
 from ..models.memory import available, counts, fits, memory
@@ -86,9 +86,9 @@ def flags():
                                                    "grainy, blurred, scratched")
     add("--weigh", type=weigh, metavar="HOW", help="how often a pass takes the photos of a folder, as in "
                                                    "flowers=0.25,portraits=2; the others come once")
-    add("--widen", type=weigh, metavar="HOW", help="stretch the photos of a folder sideways, up to so many times, as "
+    add("--widen", type=widen, metavar="HOW", help="stretch the photos of a folder sideways, up to so many times, as "
                                                    "in coco=1.33; for photos that were squeezed to squares")
-    add("--slow", type=weigh, metavar="HOW", help="let weights with such names learn at a part of the rate, as in "
+    add("--slow", type=_slow, metavar="HOW", help="let weights with such names learn at a part of the rate, as in "
                                                   "net.encoder=0.3")
     add("--shuffle", choices=["each", "once"], help="shuffle the photos anew for each pass, or once")
     add("--init", metavar="WEIGHTS", help="begin with these weights: a run, .safetensors, .pth, .h5 or TensorFlow's")
@@ -125,6 +125,11 @@ def _augment(text):
     """Check the text of --augment, and keep it as a text."""
     opening.augment(text)
     return text
+
+
+def _slow(text):
+    return named_numbers(text, share, "names of weights and the part of the rate, from 0 to 1, at which they learn, "
+                                      "such as net.encoder=0.3")
 
 
 def _listed(names):
@@ -218,6 +223,8 @@ def prepared(settings, options, asked):
     model = preparing.build(settings, options, asked)
     if settings["cache_features"]:
         encoder_of(settings, model)
+    if settings["age"]:
+        Aging(model, settings["age"])
     fits(model, settings["batch"])
     say("model", f"{model.name}, {_parameters(model)}, {model.size} px")
     say("device", device + (f", {os.cpu_count()} cores" if device == "cpu" else ""))

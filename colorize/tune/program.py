@@ -6,7 +6,7 @@
     python -m colorize.tune golden --vary lr=1e-3 --dxmin 0.3 -- --steps 500
     python -m colorize.tune hyperband --vary lr=1e-5..1e-2 --resource steps --most 900 -- --schedule constant
 
-VALUES are a list, or a range LOW..HIGH. A range above 0 is searched on a logarithmic scale, and a range that you
+VALUES are a list, or a range LOW..HIGH. Ranges above 0 are searched on a logarithmic scale, and a range that you
 write in whole numbers only in whole numbers. The searches:
 
     grid        tries all combinations of the lists
@@ -14,8 +14,8 @@ write in whole numbers only in whole numbers. The searches:
     golden      starts from one number, or the middle of a range, for each flag, and multiplies it by steps of e
     hyperband   gives many trials a little of --resource, and goes on with the best
 
-golden and hyperband are Knet's. Every trial is a run of its own, and a trial that has ended is never done again:
-after Ctrl-C or a crash, --resume DIR goes on.
+golden and hyperband are Knet's. Every trial is a run of its own, and a trial that has ended is not done again: after
+Ctrl-C or a crash, --resume DIR goes on.
 """
 import argparse
 import itertools

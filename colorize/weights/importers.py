@@ -1,21 +1,22 @@
-"""Published weights into our models, without the framework that wrote them: `load(path, model)`.
+"""Published weights for our models, read without the framework that wrote them: `load(path, model)`.
 
-The file is compared with the model before anything changes: names and shapes that do not fit are listed, and nothing
-is half-loaded. Files are not trusted: nothing in them runs, and sizes they state are checked against those they have.
+Before the model changes, all names and shapes are compared: an error lists what does not fit, and no model is left
+half-loaded. Files are untrusted: nothing in them runs, and the sizes that they state are checked.
 """
+import importlib
 import os
 from collections import namedtuple
 
 import minicnn as mc
 from minicnn.device import on_gpu, to
 
-from . import keras_h5, layouts, tensorbundle, torch_pickle
+from . import layouts, tensorbundle
 
 __all__ = ["load"]
 
 Source = namedtuple("Source", "what layout ignore preprocess")
-Source.__doc__ = """What a format can hold for a model: its words, the function of layouts.py, beginnings of names
-that either side may lack, and the `preprocess` that a model must have been built with."""
+Source.__doc__ = """Weights that a format can hold for a model. what: their name; layout: a function of layouts.py;
+ignore: prefixes of names that file or model may lack; preprocess: what the model must be built with, or None."""
 
 VGG_TOP, KERAS_TOP = ("classifier.",), ("fc1/", "fc2/", "predictions/")
 VGGS = ("vgg-decoder", "vgg-uv", "vgg-uv-small")
@@ -33,13 +34,13 @@ IGNORED = (".num_batches_tracked", "/.OPTIMIZER_SLOT/")             # anywhere i
 
 
 def load(path, model, keep=()):
-    """Read weights into a model that `models.build` made; a sentence that says what was read.
+    """Load weights into a model that `models.build` made, and return a sentence that says what was read.
 
-    The release of Zhang et al. has no temperature, so the model's becomes 1; keep: options that stay as they are.
+    The release of Zhang et al. has no temperature, so the model's becomes 1, unless `keep` names that option.
 
-    Our own safetensors fit every model. PyTorch's .pth: zhang (the release), the VGG16 ones (torchvision, built with
-    preprocess="torch"). Keras's .h5: the VGG16 ones, colornet. TensorFlow checkpoints (the .index file, its name
-    without that, or the folder): jetson.
+    Our own safetensors fit every model. PyTorch's .pth: zhang (the release), the models on VGG16 (torchvision, built
+    with preprocess="torch"). Keras's .h5: the models on VGG16, colornet. TensorFlow checkpoints (the .index file, its
+    name without .index, or the folder): jetson.
     """
     kind = kind_of(path)
     if kind == "minicnn":
@@ -48,11 +49,11 @@ def load(path, model, keep=()):
     source = SOURCES.get((kind, model.name))
     if source is None:
         known = ", ".join(sorted(name for k, name in SOURCES if k == kind))
-        raise ValueError(f"{path} is a {kind} file, and from those come weights for {known}: not for {model.name}")
+        raise ValueError(f"{path} is a {kind} file, which can hold weights for {known}, but not for {model.name}")
     if source.preprocess and model.preprocess not in source.preprocess:
-        raise ValueError(f"{source.what} expects its input prepared otherwise than preprocess={model.preprocess!r}: "
+        raise ValueError(f"{source.what} does not fit a model built with preprocess={model.preprocess!r}: "
                          f"build {model.name} with preprocess={' or '.join(map(repr, source.preprocess))}")
-    stored = {"torch": torch_pickle.read, "keras": keras_h5.read, "tensorflow": tensorflow_names}[kind](path)
+    stored = stored_in(path, kind)
     places = [place for place in source.layout(model)
               if set(place.names) & set(stored) or not place.names[0].startswith(source.ignore)]
     left = compare(path, stored, places, source.ignore)
@@ -62,7 +63,7 @@ def load(path, model, keep=()):
     if (kind, model.name) == ("torch", "zhang") and "temperature" not in keep:
         model.temperature = 1.0
         model.options = {**model.options, "temperature": 1.0}
-    spare = f"; {len(left)} of the file had no place" if left else ""
+    spare = f"; {len(left)} arrays of the file were not needed" if left else ""
     return f"{path}: {source.what}, {len(places)} arrays of {model.name}{spare}"
 
 
@@ -71,8 +72,7 @@ def kind_of(path):
     if tensorbundle.prefix_of(path):
         return "tensorflow"
     if os.path.isdir(path):
-        raise ValueError(f"{path} is a folder without a run's best.safetensors and without a TensorFlow checkpoint: "
-                         "name a file")
+        raise ValueError(f"{path} is a folder without a run's best.safetensors or TensorFlow checkpoint: name a file")
     with open(path, "rb") as file:
         start = file.read(9)
     if start[:4] == b"PK\x03\x04" or start[:2] == b"\x80\x02":
@@ -81,16 +81,19 @@ def kind_of(path):
         return "keras"
     if start[8:] == b"{":
         return "minicnn"
-    raise ValueError(f"{path} is no weight file that this reads: safetensors, PyTorch's .pth, Keras's .h5, or a "
+    raise ValueError(f"{path} is not a file of weights: expected safetensors, PyTorch's .pth, Keras's .h5, or a "
                      "TensorFlow checkpoint (name its .index file)")
 
 
-def tensorflow_names(path):
-    return tensorbundle.read(tensorbundle.prefix_of(path))
+def stored_in(path, kind):
+    """{name: Stored} of the file. Only the reader of its kind is loaded."""
+    if kind == "tensorflow":
+        return tensorbundle.read(tensorbundle.prefix_of(path))
+    return importlib.import_module({"torch": ".torch_pickle", "keras": ".keras_h5"}[kind], __package__).read(path)
 
 
 def compare(path, stored, places, ignore):
-    """Refuse a file that lacks arrays, has others, or has other shapes; the names that may be left out."""
+    """Refuse a file that lacks arrays, or has other arrays or shapes. Returns the names that are left out."""
     wanted = {name: shape for place in places for name, shape in zip(place.names, place.shapes)}
     missing = sorted(set(wanted) - set(stored))
     extra = sorted(set(stored) - set(wanted))
@@ -99,15 +102,15 @@ def compare(path, stored, places, ignore):
     problems = [f"missing {', '.join(missing)}"] * bool(missing) + [f"extra {', '.join(extra)}"] * bool(extra)
     for name in sorted(set(wanted) & set(stored)):
         if stored[name].shape != tuple(wanted[name]):
-            problems.append(f"{name} has shape {stored[name].shape} in the file and needs {tuple(wanted[name])}")
+            problems.append(f"{name} has shape {stored[name].shape} in the file, expected {tuple(wanted[name])}")
         elif not stored[name].floating:
-            problems.append(f"{name} is of type {stored[name].dtype}, expected floating numbers")
+            problems.append(f"{name} has type {stored[name].dtype}, expected floating point")
     if problems:
         raise ValueError(f"{path} does not fit the model: {'; '.join(problems)}")
     return left
 
 
 def like(old, x):
-    """A new array with the numbers of x, and the dtype, the order and the device of old."""
+    """A new array with the numbers of x, in the dtype and on the device of old."""
     x = x.astype(old.dtype, order="C")
     return to(f"cuda:{old.device.id}" if on_gpu(old) else "cpu", x)

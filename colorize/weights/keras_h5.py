@@ -1,7 +1,7 @@
 """Weights that Keras (before version 3) wrote as .h5, read with h5py.
 
-The lists of names that Keras keeps in attributes are left alone: their lengths vary, and damage there can keep the
-HDF5 library busy for ever. The names of groups and arrays say the same.
+Keras also keeps lists of names in attributes. They are not read, since damage there can keep the HDF5 library busy
+for ever, and the names of groups and arrays say the same.
 """
 import math
 import re
@@ -10,7 +10,7 @@ from .stored import Stored
 
 __all__ = ["read"]
 
-MOST = 10_000                               # groups and arrays; deeper than DEEPEST nothing is looked for
+MOST = 10_000                               # groups and arrays; below DEEPEST levels nothing is read
 DEEPEST = 5
 DAMAGE = OSError, KeyError, RuntimeError, TypeError, AttributeError, UnicodeError, OverflowError, MemoryError
 KINDS = [("kernel", r"kernel|.*_W(_\d+)?"), ("bias", r"bias|.*_b(_\d+)?"), ("gamma", "gamma|.*_gamma(_.*)?"),
@@ -21,8 +21,8 @@ KINDS = [("kernel", r"kernel|.*_W(_\d+)?"), ("bias", r"bias|.*_b(_\d+)?"), ("gam
 def read(path):
     """{"layer/kind": Stored}; kind is kernel, bias, gamma, beta, moving_mean or moving_variance.
 
-    The layers with a gamma, whose names count on through a session, are called "batchnorm 1" and so on, in their
-    order. The file stays open as long as a Stored of it lives.
+    Keras numbers batchnorms through a whole session, so here they become "batchnorm 1" and so on, in their order. The
+    file stays open as long as a Stored of it lives.
     """
     try:
         import h5py
@@ -37,7 +37,7 @@ def read(path):
 def _layers(h5py, path, file):
     """{layer: {kind: Stored}}"""
     if "layers" in file or "_layer_checkpoint_dependencies" in file:
-        raise ValueError(f"{path} was written by Keras 3, in another format: save it as .h5 with Keras 2")
+        raise ValueError(f"{path} was written by Keras 3 in another format: save it as .h5 with Keras 2")
     root, left, layers = file["model_weights"] if "model_weights" in file else file, [MOST], {}
     for layer in root:
         found = {_kind(name): x for name, x in _arrays(h5py, path, root, layer, DEEPEST, left)}
@@ -47,12 +47,12 @@ def _layers(h5py, path, file):
 
 
 def _arrays(h5py, path, group, name, depth, left):
-    """(last part of its name, Stored) of the arrays at that place; only what lies in this file."""
+    """(last part of the name, Stored) of the arrays at that place, if they lie in this file."""
     left[0] -= 1
     if left[0] < 0:
         raise ValueError(f"{path} holds more than {MOST} groups and arrays, or a circle of them")
     if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-        raise ValueError(f"{name} in {path} is a link to elsewhere, which is not followed")
+        raise ValueError(f"{name} in {path} is a link to another place, which Keras does not write")
     x = group[name]
     if isinstance(x, h5py.Group):
         for inner in x if depth else ():
@@ -65,7 +65,7 @@ def _arrays(h5py, path, group, name, depth, left):
 
 
 def _kind(name):
-    """kernel of "kernel:0" or "block1_conv1_W_1:0"; the name itself where it is none of Keras's."""
+    """kernel for "kernel:0" or "block1_conv1_W_1:0"; a name that Keras does not use stays as it is."""
     stem = name.partition(":")[0]
     return next((kind for kind, pattern in KINDS if re.fullmatch(pattern, stem)), name)
 

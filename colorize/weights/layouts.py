@@ -1,7 +1,7 @@
-"""Which array of a published file belongs where in our models: one function for each kind of file and model.
+"""Where the arrays of published files belong in our models: one function for each kind of file and model.
 
-Each returns a list of Places. Images are (N, H, W, C) here, so weights are turned: PyTorch has (cout, cin, kh, kw),
-its transposed convolutions (cin, cout, kh, kw); Keras has our order.
+Each returns a list of Places. Our images are (N, H, W, C), so PyTorch's weights must be transposed: they are (cout,
+cin, kh, kw), those of transposed convolutions (cin, cout, kh, kw). Keras has our order.
 """
 from collections import namedtuple
 
@@ -13,10 +13,8 @@ __all__ = ["Place", "jetson_tensorflow", "keras_colornet", "keras_vgg", "torch_e
            "torch_zhang"]
 
 Place = namedtuple("Place", "owner key names shapes convert")
-Place.__doc__ = """An array of a model, `getattr(owner, key)`, and the arrays of the file that make it.
-
-`names` are theirs, `shapes` those that they must have; `convert` makes ours of them.
-"""
+Place.__doc__ = """An array of a model, `getattr(owner, key)`, and the arrays of the file that it is made of: their
+`names`, the `shapes` that they must have, and `convert`, a function from them to our array."""
 
 
 def same(x):
@@ -24,7 +22,7 @@ def same(x):
 
 
 def batchnorm(bn, names):
-    """Places of a BatchNorm; names of scale, shift, mean and variance."""
+    """The Places of a BatchNorm; names: of scale, shift, mean and variance."""
     scale, shift, mean, var = names
     n = bn.moments.mean.shape
     return [Place(bn.params, "value", (scale, shift), (n, n), lambda *x: np.concatenate(x)),
@@ -35,7 +33,7 @@ def batchnorm(bn, names):
 
 
 def torch_layer(layer, name, image=None):
-    """Places of a layer; `image` is the (H, W, C) that a Dense flattens, which PyTorch flattens as C, H, W."""
+    """The Places of a layer; image: the (H, W, C) that a Dense flattens, which PyTorch flattens as C, H, W."""
     if isinstance(layer, BatchNorm):
         return batchnorm(layer, [f"{name}.{k}" for k in ("weight", "bias", "running_mean", "running_var")])
     w, weight = layer.w.shape, (f"{name}.weight",)
@@ -56,7 +54,7 @@ def flattened(x, image):
 
 
 def torch_zhang(model):
-    """richzhang's eccv16: model1 ... model8 have our layers' numbers."""
+    """The eccv16 of Zhang et al.: the layers in model1 ... model8 have the same numbers as ours."""
     body, head = model.net[0], model.net[1]
     return [place for i, block in enumerate([*body.layers, head], 1) for j, layer in enumerate(block.layers)
             if isinstance(layer, (Conv, Deconv, BatchNorm)) for place in torch_layer(layer, f"model{i}.{j}")] + \
@@ -86,7 +84,7 @@ def _convolution(layers, name, bn):
 
 
 def torch_vgg(model):
-    """torchvision's VGG16: features.N, and the first two dense layers where the model has them."""
+    """torchvision's VGG16: features.N, and the first two dense layers if the model has them."""
     layers = [layer for level in model.net[0].layers for layer in level.layers]
     places = [place for j, layer in enumerate(layers) if isinstance(layer, Conv)
               for place in torch_layer(layer, f"features.{j}")]
@@ -97,7 +95,7 @@ def torch_vgg(model):
 
 
 def dense_of(model):
-    """The dense layers that VGG16 has too, of 4096 units each behind photos of 224 pixels."""
+    """The dense layers that are those of VGG16: 4096 units each, for photos of 224 pixels."""
     found = [layer for layer in model.net[1].layers if isinstance(layer, Dense)][:2]
     return found if [layer.w.shape for layer in found] == [(25088, 4096), (4096, 4096)] else []
 
@@ -109,13 +107,13 @@ KERAS_NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 
 
 def keras_layer(layer, name):
-    """Places of a Conv, Deconv or Dense of this name."""
+    """The Places of a Conv, Deconv or Dense of this name."""
     names = f"{name}/kernel", f"{name}/bias"
     return [Place(p, "value", (name,), (p.shape,), same) for p, name in zip((layer.w, layer.b), names)]
 
 
 def keras_vgg(model):
-    """Keras's VGG16: block1_conv1 ... block5_conv3, and fc1 and fc2 where the model has them."""
+    """Keras's VGG16: block1_conv1 ... block5_conv3, and fc1 and fc2 if the model has them."""
     places = []
     for i, level in enumerate(model.net[0].layers, 1):
         for j, layer in enumerate([x for x in level.layers if isinstance(x, Conv)], 1):
@@ -126,7 +124,7 @@ def keras_vgg(model):
 
 
 def keras_colornet(model):
-    """The port's conv1_1 ... conv8_3 and pred; its batchnorms have no names of their own and count in order."""
+    """The port's conv1_1 ... conv8_3 and pred; its batchnorms are numbered in their order."""
     places, norms, blocks = [], 0, [x for x in model.net.layers if hasattr(x, "layers")]
     for i, block in enumerate(blocks, 1):
         convs = 0
@@ -141,7 +139,7 @@ def keras_colornet(model):
 
 
 def jetson_tensorflow(model):
-    """The Jetson paper's checkpoint: encoder, decoder, and three numbers for each block of conv, batchnorm, tanh."""
+    """The Jetson paper's checkpoint: encoder and decoder; each block counts as three: conv, batchnorm, tanh."""
     places = []
     for part in ("encoder", "decoder"):
         for i, block in enumerate(getattr(model.net, part)):

@@ -1,4 +1,4 @@
-"""A model with its weights, of any kind of file that there is: ours, or a published one that importers.py reads."""
+"""A model with its weights, from any kind of file: ours, or a published one that importers.py reads."""
 from minicnn.files import metadata
 
 from .. import models
@@ -7,16 +7,19 @@ from .own import options_of
 
 __all__ = ["opened"]
 
-USUAL = {"torch": "zhang", "keras": "colornet", "tensorflow": "jetson"}     # the colorizer of such a file
+USUAL = {"torch": "zhang", "keras": "colornet", "tensorflow": "jetson"}     # the model that such a file usually holds
 
 
 def opened(file, name=None, fallback=None, options=None):
-    """(model, what was read) of a file of weights. `name` is the model's, if the file does not say another;
-    `fallback`, if there is no other word. `options` {option: text or value} replace those that the file knows."""
+    """(model, a sentence that says what was read) of a file of weights.
+
+    name: the model's name, which must not contradict the file. fallback: its name if neither `name` nor the file says
+    it. options: {option: text or value}, instead of the file's own.
+    """
     kind = importers.kind_of(file)
     notes = metadata(file) if kind == "minicnn" else {}
     if name and notes.get("model", name) != name:
-        raise ValueError(f"{file} holds weights of {notes['model']}, not of {name}: leave the model's name out")
+        raise ValueError(f"{file} holds weights of {notes['model']}, not of {name}: leave out the name of the model")
     name = name or notes.get("model") or fallback or USUAL.get(kind)
     if name is None:
         raise ValueError(f"{file} does not say which model its weights belong to: add --model, one of "

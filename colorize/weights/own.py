@@ -1,4 +1,4 @@
-"""Our own weights: files that know which model, with which options, they belong to."""
+"""Our own weights: files that say to which model, with which options, they belong."""
 import json
 import os
 
@@ -13,17 +13,17 @@ from .. import models
 
 __all__ = ["file_of", "load_part", "model_of", "options_of", "save_model"]
 
-RUN_WEIGHTS = "best.safetensors", "last.safetensors"                        # of a run, the first that is there
+RUN_WEIGHTS = "best.safetensors", "last.safetensors"                        # of a run; the first that exists counts
 
 
 def save_model(path, model, opt=False, dtype=None, **notes):
-    """mc.save, with what `model_of` needs to build the model again; notes are objects of JSON."""
+    """mc.save, with the name and options from which `model_of` builds the model again; notes: for JSON."""
     mc.save(path, model, opt=opt, dtype=dtype, notes={"model": model.name, "options": json.dumps(model.options),
                                          **{key: json.dumps(note) for key, note in notes.items()}})
 
 
 def options_of(notes, path):
-    """The options of the model that notes of `save_model` name."""
+    """The options of the model, from the notes of `save_model`."""
     options = json.loads(notes.get("options", "null"))
     if not isinstance(options, dict):
         raise ValueError(f"{path} does not say which options its model was built with: save it with save_model")
@@ -31,27 +31,27 @@ def options_of(notes, path):
 
 
 def file_of(path):
-    """The file of weights of a run; what is no run stays as it is."""
+    """The file of weights of a run; any other path stays as it is."""
     return next((f for f in (os.path.join(path, name) for name in RUN_WEIGHTS) if os.path.isfile(f)), path)
 
 
 def model_of(path):
-    """(model, notes): the model that a run (its best weights), or a file of `save_model`, holds; notes as texts."""
+    """(model, notes) of a run (its best weights) or of a file that `save_model` wrote; notes are texts."""
     path = file_of(path)
     if os.path.isdir(path):
-        raise FileNotFoundError(f"{path} has no weights: expected {' or '.join(RUN_WEIGHTS)} in it")
+        raise FileNotFoundError(f"{path} has no weights: expected {' or '.join(RUN_WEIGHTS)} in this folder")
     notes = metadata(path)
     if "model" not in notes:
-        raise ValueError(f"{path} does not say which model its weights belong to: name it with --model")
+        raise ValueError(f"{path} does not say which model its weights belong to: name the model with --model")
     model = models.build(notes["model"], **options_of(notes, path))
     mc.load(path, model)
     return model, notes
 
 
 def load_part(path, model, prefixes):
-    """Take from a run or file of `save_model` only the arrays whose names begin with one of these; how many came.
+    """Load only the arrays whose names begin with one of these prefixes. Returns how many there were.
 
-    The file may hold another model: a VGG16 that learned in one can go on in another.
+    path: a run or a file of `save_model`, also of another model: a VGG16 that learned in one can go on in another.
     """
     old, new = (dict(walk(m, (Param, bnmoments))) for m in (model_of(path)[0], model))
     for prefix in prefixes:
@@ -59,7 +59,7 @@ def load_part(path, model, prefixes):
         misfits = sorted(name for name in wanted if name not in old or name not in new or
                          _shapes(old[name]) != _shapes(new[name]))
         if misfits or not wanted:
-            what = f"{misfits[0]} is not there, or of another shape" if misfits else "it has no such name"
+            what = f"{misfits[0]} is missing or has another shape" if misfits else "no name begins so"
             raise ValueError(f"the part {prefix!r} of {path} does not fit {model.name}: {what}")
         for name in wanted:
             for key in _arrays(new[name]):

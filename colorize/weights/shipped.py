@@ -1,4 +1,4 @@
-"""The weights that ship with colorize."""
+"""The weights that come with colorize."""
 import os
 
 from .own import model_of
@@ -10,8 +10,8 @@ FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "nano.safetensor
 
 
 def shipped():
-    """The model with the weights that ship, in float32; on disk they are float16."""
+    """The model with the weights that come with colorize, as float32; the file has float16."""
     if not os.path.isfile(FILE):
-        raise FileNotFoundError(f"the weights that ship with colorize are missing: {FILE} is not there. Install "
-                                "colorize again, or name a file of weights with --weights")
+        raise FileNotFoundError(f"the weights of colorize are missing, expected {FILE}: install colorize again, or "
+                                "name a file of weights with --weights")
     return model_of(FILE)[0]

@@ -1,4 +1,4 @@
-"""An array in a file that has not been read yet."""
+"""An array that is still in its file."""
 import math
 import struct
 
@@ -8,7 +8,7 @@ __all__ = ["Stored", "check_size"]
 
 
 class Stored:
-    """`shape` and `dtype` as the file states them (dtype None: no numbers that we know); `read()` gives the array."""
+    """shape, dtype: as the file states them (dtype None: a type that is not read); read() gives the array."""
 
     def __init__(self, shape, dtype, get):
         self.shape, self.dtype, self.get = tuple(shape), dtype, get
@@ -27,6 +27,6 @@ class Stored:
 
 
 def check_size(name, shape, itemsize, size):
-    """Refuse a shape that does not take exactly this many bytes."""
+    """Refuse a shape that does not need exactly `size` bytes."""
     if math.prod(shape) * itemsize != size:
-        raise ValueError(f"{name} has shape {tuple(shape)} and {size} bytes, which do not fit each other")
+        raise ValueError(f"{name} has shape {tuple(shape)} and needs {math.prod(shape) * itemsize} bytes, got {size}")

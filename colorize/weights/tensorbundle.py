@@ -1,7 +1,7 @@
 """TensorFlow checkpoints (TensorBundle): `NAME.index`, a LevelDB table of where each tensor lies, and `NAME.data-*`.
 
-Both are read without TensorFlow. Nothing in them can run; offsets and sizes are checked against the files' own,
-and contents against their checksums.
+Both are read without TensorFlow. Nothing in them can run. Offsets and sizes are checked against the files, contents
+against their checksums.
 """
 import os
 import struct
@@ -13,20 +13,20 @@ from .stored import Stored, check_size
 __all__ = ["prefix_of", "read"]
 
 MAGIC = 0xdb4775248b80fb57
-MOST = 1 << 24                              # bytes of an index; large networks need a few hundred thousand
-MOST_ENTRIES, LONGEST_NAME = 100_000, 1024  # entries share beginnings, so a small index could hold much text
-DTYPES = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2"}        # TensorFlow's numbers; others are not weights
+MOST = 1 << 24                              # bytes of an index; large networks have a few hundred thousand
+MOST_ENTRIES, LONGEST_NAME = 100_000, 1024  # names share prefixes, so a small index could hold much text
+DTYPES = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2"}        # TensorFlow's numbers; the others are no weights
 SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 def prefix_of(path):
-    """The checkpoint's path without .index: of that file, of a data file, of the prefix, or of a folder with one; or
-    None."""
+    """The path of a checkpoint without .index, for its .index file, a data file, that path itself, or a folder with
+    one checkpoint; None if there is none."""
     path = os.fspath(path)
     if os.path.isdir(path):
         found = sorted(name for name in os.listdir(path) if name.endswith(".index"))
         if len(found) > 1:
-            raise ValueError(f"{path} holds several checkpoints, {', '.join(found)}: name one")
+            raise ValueError(f"{path} has several checkpoints, {', '.join(found)}: name one of them")
         return os.path.join(path, found[0][:-len(".index")]) if found else None
     for prefix in (path, path[:-len(".index")] if path.endswith(".index") else path.rpartition(".data-")[0]):
         if prefix and os.path.isfile(prefix + ".index"):
@@ -38,13 +38,13 @@ def read(prefix):
     """{name: Stored} of the tensors of a checkpoint; names end before "/.ATTRIBUTES"."""
     size = os.path.getsize(prefix + ".index")
     if size > MOST:
-        raise ValueError(f"{prefix}.index has {size} bytes, more than the {MOST} of any checkpoint that fits here")
+        raise ValueError(f"{prefix}.index has {size} bytes, and a checkpoint that fits here has at most {MOST}")
     with open(prefix + ".index", "rb") as file:
         entries = table(file.read())
     header = Message(entries.pop(b"", b""))
     shards = header.number(1)
     if header.number(2) != 0:
-        raise ValueError(f"{prefix}.index was written by a big-endian machine, which this reader does not know")
+        raise ValueError(f"a big-endian machine wrote {prefix}.index, whose numbers this reader does not know")
     stored = {}
     for key, value in entries.items():
         name = key.decode("utf-8", "replace")
@@ -59,7 +59,7 @@ def tensor(prefix, shards, name, entry):
     shard, offset, size, checksum = (entry.number(n) for n in (3, 4, 5, 6))
     dtype = DTYPES.get(entry.number(1))
     if dtype is None or entry.all(7):
-        return Stored(shape, None, None)                            # text, or in slices: listed, not read
+        return Stored(shape, None, None)                            # text, or in slices: it is listed, but not read
     check_size(name, shape, np.dtype(dtype).itemsize, size)
     path = f"{prefix}.data-{shard:05d}-of-{shards:05d}"
 
@@ -67,7 +67,7 @@ def tensor(prefix, shards, name, entry):
         with open(path, "rb") as file:
             end = file.seek(0, os.SEEK_END)
             if offset + size > end:
-                raise ValueError(f"{name} ends at byte {offset + size} of {path}, which has {end}")
+                raise ValueError(f"{name} ends at byte {offset + size} of {path}, which has only {end} bytes")
             file.seek(offset)
             data = file.read(size)
         if masked_crc(data) != checksum:
@@ -82,7 +82,7 @@ def tensor(prefix, shards, name, entry):
 def table(data):
     """{key: value} of the whole table."""
     if len(data) < 48 or struct.unpack("<Q", data[-8:])[0] != MAGIC:
-        raise ValueError("this is no checkpoint index: its last bytes are not a table's")
+        raise ValueError("this is no checkpoint index: its last bytes are not those of a table")
     _, at = handle(data, len(data) - 48)
     (offset, size), _ = handle(data, at)
     found, left, room = {}, MOST_ENTRIES, len(data)
@@ -105,13 +105,13 @@ def handle(data, at):
 
 
 def block(data, offset, size, most):
-    """The (key, value) pairs of the block there. Keys share their beginning with the one before."""
+    """The (key, value) pairs of the block there. A key shares its first bytes with the key before."""
     end = offset + size
     if end + 5 > len(data) or size < 4:
         raise ValueError(f"the checkpoint index is cut short: a block ends at byte {end} of {len(data)}")
     if data[end] != 0:
         raise ValueError("the checkpoint index is compressed, which this reader does not know: save it again with "
-                         "TensorFlow, which does not compress")
+                         "TensorFlow, which does not compress it")
     if masked_crc(data[offset:end + 1]) != struct.unpack("<I", data[end + 1:end + 5])[0]:
         raise ValueError("the checkpoint index is damaged: a checksum does not fit")
     restarts = struct.unpack("<I", data[end - 4:end])[0]
@@ -126,7 +126,7 @@ def block(data, offset, size, most):
         if shared > len(key) or at + own + length > stop:
             raise ValueError("the checkpoint index is damaged: an entry does not fit into its block")
         if shared + own > LONGEST_NAME or len(pairs) == most:
-            raise ValueError(f"the checkpoint index holds more than {MOST_ENTRIES} names, or longer ones than "
+            raise ValueError(f"the checkpoint index has more than {MOST_ENTRIES} names, or names of more than "
                              f"{LONGEST_NAME} bytes: no model here has such weights")
         key = key[:shared] + data[at:at + own]
         pairs.append((key, data[at + own:at + own + length]))
@@ -138,7 +138,7 @@ def block(data, offset, size, most):
 
 
 def varint(data, at):
-    """(an unsigned number of 7 bits a byte, where it ends)."""
+    """(an unsigned number, in 7 bits of each byte; where it ends)."""
     result = 0
     for i in range(10):
         if at + i >= len(data):
@@ -150,7 +150,7 @@ def varint(data, at):
 
 
 class Message:
-    """A protocol buffer: its fields by number. Text and messages inside are bytes."""
+    """A protocol buffer: its fields by number. Texts and nested messages are bytes."""
 
     def __init__(self, data):
         self.fields, at = [], 0
@@ -170,7 +170,7 @@ class Message:
             self.fields.append((tag >> 3, value))
 
     def number(self, n):
-        """The number in field n, 0 where there is none."""
+        """The number in field n; 0 if there is none."""
         return next((v for k, v in self.fields if k == n and isinstance(v, int)), 0)
 
     def all(self, n):

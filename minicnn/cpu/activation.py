@@ -1,4 +1,4 @@
-"""The Numba kernels of activation.py, and what convolution kernels apply to a finished row."""
+"""The Numba kernels of ops/activation.py, and what convolution kernels apply to a finished row."""
 import numpy as np
 
 from . import parts
@@ -7,71 +7,6 @@ from .runtime import empty, ready, run
 
 CODES = {None: 0, "relu": 1, "tanh": 2, "sigm": 3, "leaky_relu": 4, "relu6": 5}
 GRAIN = 1 << 16
-
-
-def relu(x):
-    return _each(_activated, [x], 1)
-
-
-def relu6(x):
-    return _each(_activated, [x], 5)
-
-
-def tanh(x):
-    return _each(_activated, [x], 2)
-
-
-def sigm(x):
-    return _each(_activated, [x], 3)
-
-
-def leaky_relu(x, slope):
-    return _each(_leaky_relu, [x], np.float32(slope))
-
-
-def elu(x, alpha):
-    return _each(_elu, [x], np.float32(alpha))
-
-
-def softplus(x):
-    return _each(_softplus, [x])
-
-
-def reluback(dy, y):
-    return _each(_reluback, [dy, y])
-
-
-def relu6back(dy, y):
-    return _each(_relu6back, [dy, y])
-
-
-def tanhback(dy, y):
-    return _each(_tanhback, [dy, y])
-
-
-def sigmback(dy, y):
-    return _each(_sigmback, [dy, y])
-
-
-def leakyback(dy, x, slope):
-    return _each(_leakyback, [dy, x], np.float32(slope))
-
-
-def eluback(dy, y, alpha):
-    return _each(_eluback, [dy, y], np.float32(alpha))
-
-
-def _each(kernel, arrays, *numbers):
-    """What the kernel makes of arrays of one shape, element by element."""
-    shape = arrays[0].shape
-    if arrays[-1].shape != shape:
-        return NotImplemented
-    y = empty(shape)
-    run(kernel, y.size, GRAIN, *(ready(a).reshape(-1) for a in arrays), y.reshape(-1), *numbers)
-    return y
-
-
-# ------------------------------------------------------------------ kernels
 
 
 @kernel
@@ -194,3 +129,25 @@ def _eluback(start, stop, scratch, dy, y, dx, alpha):
     dy, y, dx = dy[start:stop], y[start:stop], dx[start:stop]
     for i in range(len(dy)):
         dx[i] = dy[i] if y[i] > 0 else dy[i] * (y[i] + alpha)
+
+
+# ------------------------------------------------------------------ what formulas name
+
+
+def _of(kernel, arrays=1, *numbers):
+    """A function of so many arrays of one shape, and of numbers: what the kernel makes of them, by element."""
+    def call(*args):
+        given, shape = args[:arrays], args[0].shape
+        if given[-1].shape != shape:
+            return NotImplemented
+        y = empty(shape)
+        run(kernel, y.size, GRAIN, *(ready(a).reshape(-1) for a in given), y.reshape(-1), *numbers,
+            *map(np.float32, args[arrays:]))
+        return y
+    return call
+
+
+relu, relu6, tanh, sigm = (_of(_activated, 1, CODES[name]) for name in ("relu", "relu6", "tanh", "sigm"))
+leaky_relu, elu, softplus = _of(_leaky_relu), _of(_elu), _of(_softplus)
+reluback, relu6back, tanhback, sigmback = (_of(f, 2) for f in (_reluback, _relu6back, _tanhback, _sigmback))
+leakyback, eluback = _of(_leakyback, 2), _of(_eluback, 2)

@@ -1,4 +1,4 @@
-"""The Numba kernels of basic.py."""
+"""The Numba kernels of ops/basic.py."""
 import numpy as np
 
 from .parts import kernel

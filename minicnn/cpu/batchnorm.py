@@ -1,4 +1,4 @@
-"""The Numba kernels of batchnorm.py, over rows (pixels) of channels."""
+"""The Numba kernels of ops/batchnorm.py, over rows (pixels) of channels."""
 import numpy as np
 
 from .activation import CODES, activate

@@ -1,4 +1,4 @@
-"""The Numba kernels of conv.py: gather a tile's pixels, multiply by BLAS, finish the tile while it is in the cache.
+"""The Numba kernels of ops/conv.py: gather a tile's pixels, multiply by BLAS, finish the tile while it is cached.
 
 conv4 and conv4w gather what each output pixel sees into a matrix, tile by tile. conv4x (and so deconv4) works on
 output rows: a row receives from few input rows, each through one matrix product, so no zeros are ever multiplied.
@@ -61,6 +61,9 @@ def conv4w(shape, x, dy, g, groups):
     grain = -(-n // pieces)
     parts = empty((pieces, kh * kw * c, k))
     parts[-(-n // grain):] = 0
+    if _pointwise(g):
+        run(_pointwise_weights, n, grain, x.reshape(n, c), dy.reshape(n, k), parts, grain)
+        return parts.sum(axis=0).reshape(shape)
     run(_weight_parts, n, grain, x, dy.reshape(n, k), parts, g, grain, floats=_floats(kh * kw * c))
     return parts.sum(axis=0).reshape(shape)
 
@@ -180,8 +183,15 @@ def gather(x, g, start, stop, seen):
         ox, rest = p % g.ow, p // g.ow
         image, oy = x[rest // g.oh], rest % g.oh
         row = seen[r]
+        first = ox * g.sw - g.left
+        whole = g.dw == 1 and 0 <= first and first + g.kw <= width      # then a row of the window is one slice
         for i in range(g.kh):
             iy = oy * g.sh - g.top + i * g.dh
+            if whole and 0 <= iy < height:
+                source, to = image[iy].reshape(-1)[first * c:(first + g.kw) * c], row[i * g.kw * c:(i + 1) * g.kw * c]
+                for k in range(len(to)):
+                    to[k] = source[k]
+                continue
             for j in range(g.kw):
                 ix = ox * g.sw - g.left + j * g.dw
                 to = row[(i * g.kw + j) * c:(i * g.kw + j + 1) * c]
@@ -206,6 +216,18 @@ def _weight_parts(start, stop, scratch, x, dy, parts, g, grain):
         seen = scratch[:(q - p) * inner].reshape(q - p, inner)
         gather(x, g, p, q, seen)
         np.dot(seen.T, dy[p:q], here)
+        part += here
+
+
+@kernel
+def _pointwise_weights(start, stop, scratch, x, dy, parts, grain):
+    """The same for 1x1 convolutions: nothing to gather."""
+    part = parts[start // grain]
+    part[:] = 0
+    here = np.empty(part.shape, np.float32)
+    for p in range(start, stop, 1024):
+        q = min(p + 1024, stop)
+        np.dot(x[p:q].T, dy[p:q], here)
         part += here
 
 

@@ -1,4 +1,4 @@
-"""The Numba kernel of dropout.py."""
+"""The Numba kernel of ops/dropout.py."""
 import numpy as np
 
 from .parts import kernel

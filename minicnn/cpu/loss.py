@@ -1,4 +1,4 @@
-"""The Numba kernels of loss.py. Those of scores go over rows (positions) of classes, each row once."""
+"""The Numba kernels of ops/loss.py. Those of scores go over rows (positions) of classes, each row once."""
 import numpy as np
 
 from . import parts

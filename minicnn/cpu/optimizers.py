@@ -1,4 +1,4 @@
-"""The Numba kernels of optimizers.py: one pass over the weights, their gradient and the optimizer's state."""
+"""The Numba kernels of train/optimizers.py: one pass over the weights, their gradient and the optimizer's state."""
 import numpy as np
 
 from .parts import kernel

@@ -1,4 +1,4 @@
-"""The Numba kernels of pool.py, over rows of pixels.
+"""The Numba kernels of ops/pool.py, over rows of pixels.
 
 What goes from outputs back to inputs is split by input rows: each piece visits the windows that reach its rows and
 adds only there, so no two threads meet, and every pixel receives in the order of the windows.

@@ -15,6 +15,10 @@ __device__ static float relu(float x, float, float) {
     return x < 0.0f ? 0.0f : x;
 }
 
+__device__ static float relu6(float x, float, float) {
+    return x < 0.0f ? 0.0f : (x > 6.0f ? 6.0f : x);
+}
+
 __device__ static float sigm(float x, float, float) {
     const float e = expf(-fabsf(x));
     return __fdividef(x < 0.0f ? e : 1.0f, 1.0f + e);
@@ -36,6 +40,10 @@ __device__ static float softplus(float x, float, float) {
 
 __device__ static float reluback(float dy, float y, float) {
     return y > 0.0f ? dy : (y == y ? 0.0f : y);
+}
+
+__device__ static float relu6back(float dy, float y, float) {
+    return y > 0.0f && y < 6.0f ? dy : (y == y ? 0.0f : y);
 }
 
 __device__ static float tanhback(float dy, float y, float) {

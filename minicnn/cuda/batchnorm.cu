@@ -4,10 +4,10 @@
 // strips.cuh says how blocks go through x. Eight blocks a core, so at most 32 registers a thread, are what keeps enough
 // loads in flight.
 //
-// Constants: MC_C channels, MC_ROWS, MC_WIDTH; MC_ACTIVATION (0 none, 1 relu, 2 tanh).
+// Constants: MC_C channels, MC_ROWS, MC_WIDTH; MC_ACTIVATION (0 none, 1 relu, 2 tanh, 5 relu6).
 
 #include "strips.cuh"
-#include "tanh.cuh"
+#include "activated.cuh"
 
 // ------------------------------------------------------------------ what is summed
 
@@ -94,16 +94,6 @@ moments_whole(const float* __restrict__ x, const float* __restrict__ parts, floa
 
 // ------------------------------------------------------------------ forward
 
-__device__ static float activated(float v) {
-#if MC_ACTIVATION == 1
-    return v < 0.0f ? 0.0f : v;                         // and NaN stays
-#elif MC_ACTIVATION == 2
-    return tanh_(v);
-#else
-    return v;
-#endif
-}
-
 struct Channels {                                       // what a thread needs of the channels at its places
     float mean[EACH], scale[EACH], shift[EACH];
 };
@@ -167,6 +157,8 @@ __device__ static float back(float dy, float y) {
     return y > 0.0f ? dy : (y == y ? 0.0f : y);
 #elif MC_ACTIVATION == 2
     return dy * (1.0f - y * y);
+#elif MC_ACTIVATION == 5
+    return y > 0.0f && y < 6.0f ? dy : (y == y ? 0.0f : y);
 #else
     return dy;
 #endif

@@ -1,10 +1,10 @@
-"""The CUDA kernels of batchnorm.py. Lanes of a warp are channels, so what blocks sum they add in shared memory."""
-from .basic import strips
+"""The CUDA kernels of ops/batchnorm.py. Lanes of a warp are channels, so blocks sum in shared memory."""
+from .strips import strips
 from .launcher import Source, empty, ready
 
 kernels = Source(__file__, "batchnorm.cu")
 
-CODES = {None: 0, "relu": 1, "tanh": 2}
+CODES = {None: 0, "relu": 1, "tanh": 2, "relu6": 5}           # as in activated.cuh
 
 
 def moments(x):

@@ -1,4 +1,4 @@
-// Convolution and its transpose as one implicit matrix product (conv_cuda.py launches it).
+// Convolution and its transpose as one implicit matrix product (conv.py launches it).
 //
 // y[pixel, o] = sum over taps t and channels c of x[source(pixel, t), c] * w[t, c, o].
 //
@@ -11,10 +11,10 @@
 //
 // Constants: MC_C channels of x, MC_K channels of y, MC_KH MC_KW window, MC_SH MC_SW stride, MC_DH MC_DW dilation,
 // MC_TOP MC_LEFT padding, MC_TRANSPOSED, MC_TX threads along the channels, MC_TN and MC_TM; then what happens to
-// a finished value: MC_BIAS, MC_ACTIVATION (0 none, 1 relu, 2 tanh, 3 sigm, 4 leaky_relu), MC_AFFINE.
+// a finished value: MC_BIAS, MC_ACTIVATION (see activated.cuh), MC_AFFINE.
 
 #include "product.cuh"
-#include "tanh.cuh"
+#include "activated.cuh"
 
 #define DEPTH 8
 #define TAPS (MC_KH * MC_KW)
@@ -111,20 +111,6 @@ __device__ static void find_pixels(Tile& tile, const Phase& f, int n, int h, int
         tile.out[i] = out;
         tile.seen[i] = seen;
     }
-}
-
-__device__ static float activated(float v) {
-#if MC_ACTIVATION == 1
-    return v < 0.0f ? 0.0f : v;                 // and NaN stays
-#elif MC_ACTIVATION == 2
-    return tanh_(v);
-#elif MC_ACTIVATION == 3
-    return __fdividef(1.0f, 1.0f + __expf(-v));
-#elif MC_ACTIVATION == 4
-    return v < 0.0f ? 0.01f * v : v;
-#else
-    return v;
-#endif
 }
 
 // ------------------------------------------------------------------ the copy into shared memory, through registers

@@ -1,7 +1,8 @@
-"""The CUDA kernels of conv.py: which tiles, how many blocks, which constants; conv.cu and conv_weights.cu compute."""
+"""The CUDA kernels of ops/conv.py: tiles, blocks and constants for conv.cu and conv_weights.cu, which compute."""
+from . import depthwise
 from .launcher import Source, blocks, empty, limits, ready
 
-CODES = {None: 0, "relu": 1, "tanh": 2, "sigm": 3, "leaky_relu": 4}
+CODES = {None: 0, "relu": 1, "tanh": 2, "sigm": 3, "leaky_relu": 4, "relu6": 5}
 TAPS = 64                                   # of a window at most: which of them lie inside the image is a bit mask
 THREADS = 256
 PIXELS_A_SUM = 1 << 14                      # that one block adds to a gradient in float32, one after the other
@@ -15,7 +16,11 @@ def conv4(w, x, b, g, groups):
 
 
 def conv4_then(w, x, b, activation, scale, shift, g, groups):
-    if groups != 1 or activation not in CODES or g.kh * g.kw > TAPS or not (x.size and w.size):
+    if activation not in CODES or not (x.size and w.size):
+        return NotImplemented
+    if depthwise.suits(w.shape, groups, g):
+        return depthwise.conv4(w, x, _after(b, activation, scale, shift), g)
+    if groups != 1 or g.kh * g.kw > TAPS:
         return NotImplemented
     y = empty((x.shape[0], g.oh, g.ow, w.shape[3]))
     return _gather(w, x, b, activation, scale, shift, g, y, transposed=False)
@@ -26,7 +31,11 @@ def conv4x(w, shape, dy, b, g, groups):
 
 
 def conv4x_then(w, shape, dy, b, activation, scale, shift, g, groups):
-    if groups != 1 or activation not in CODES or g.kh * g.kw > TAPS or not (dy.size and w.size and shape[0]):
+    if activation not in CODES or not (dy.size and w.size and shape[0]):
+        return NotImplemented
+    if depthwise.suits(w.shape, groups, g):
+        return depthwise.conv4x(w, shape, dy, _after(b, activation, scale, shift), g)
+    if groups != 1 or g.kh * g.kw > TAPS:
         return NotImplemented
     return _gather(w, dy, b, activation, scale, shift, g, empty(shape), transposed=True)
 
@@ -36,9 +45,9 @@ def _gather(w, x, b, activation, scale, shift, g, y, transposed):
     n, oh, ow, k = y.shape
     down, across = (g.sh, g.sw) if transposed else (1, 1)
     phases, pixels = down * across, n * -(-oh // down) * -(-ow // across)
-    tx, tn = columns(k)
+    tx, tn = _columns(k)
     few = 2 * limits().multiprocessors // (phases * -(-k // (tx * tn)))     # blocks that would leave the GPU idle
-    tm = rows(tx, lambda half: -(-pixels // (2 * half)) < few)
+    tm = _rows(tx, lambda half: -(-pixels // (2 * half)) < few)
     constants = {"C": x.shape[3], "K": k, **_window(g), "TRANSPOSED": int(transposed), "TX": tx, "TN": tn, "TM": tm,
                  "BIAS": int(b is not None), "ACTIVATION": CODES[activation], "AFFINE": int(scale is not None)}
     grid = (-(-pixels // (THREADS // tx * tm)), -(-k // (tx * tn)), phases)
@@ -47,12 +56,16 @@ def _gather(w, x, b, activation, scale, shift, g, y, transposed):
 
 
 def conv4w(shape, x, dy, g, groups):
-    if groups != 1 or g.kh * g.kw > TAPS or not (x.size and dy.size):
+    if not (x.size and dy.size):
+        return NotImplemented
+    if depthwise.suits(shape, groups, g):
+        return depthwise.conv4w(shape, x, dy, g)
+    if groups != 1 or g.kh * g.kw > TAPS:
         return NotImplemented
     kh, kw, c, k = shape
     pairs, pixels = kh * kw * c, dy.size // k
-    tx, tn = columns(k)
-    tm = rows(tx, lambda half: half >= pairs)
+    tx, tn = _columns(k)
+    tm = _rows(tx, lambda half: half >= pairs)
     grid = -(-pairs // (THREADS // tx * tm)), -(-k // (tx * tn))
     splits = _splits(pixels, grid[0] * grid[1])
     share = -(-pixels // splits)
@@ -65,6 +78,12 @@ def conv4w(shape, x, dy, g, groups):
     dw = empty(shape)
     backward.launch("add_parts", blocks(dw.size, each=1), (parts, dw, dw.size, splits), constants)
     return dw
+
+
+def _after(b, activation, scale, shift):
+    """What happens to a finished value: (bias, activation's code, scale, shift); None: nothing."""
+    b, scale, shift = (None if a is None else ready(a) for a in (b, scale, shift))
+    return b, CODES[activation], scale, shift
 
 
 def _window(g):
@@ -82,7 +101,7 @@ def _splits(pixels, tiles):
 ROWS = {16: 8, 8: 4, 4: 4, 2: 2, 1: 1}      # pixels of a thread, by the number of threads along the channels
 
 
-def columns(channels):
+def _columns(channels):
     """(threads along the channels, channels of a thread): 80, 96 and 112 fit 75, 90 and 105 nearly without waste."""
     return min(((tx, tn) for tx in ROWS for tn in range(1, 9)), key=lambda t: _cost(channels, *t))
 
@@ -94,7 +113,7 @@ def _cost(channels, tx, tn):
     return executed * (1 + (tm / 4 + tn / 2 + 2) / (tm * tn))
 
 
-def rows(tx, enough):
+def _rows(tx, enough):
     """Pixels of a thread: fewer than usual while `enough(pixels)` says that blocks of half as many would do."""
     tm = ROWS[tx]
     while tm > 1 and THREADS // tx * tm > 32 and enough(THREADS // tx * tm // 2):

@@ -1,4 +1,4 @@
-// The gradient of convolution for its weights (conv_cuda.py launches it).
+// The gradient of convolution for its weights (conv.py launches it).
 //
 // dw[t, c, o] = sum over pixels of x[source(pixel, t), c] * dy[pixel, o]: a matrix product whose rows are the (tap,
 // channel) pairs of the weights and whose inner side are all pixels of the batch. Those are dealt to SPLITS blocks
@@ -8,6 +8,7 @@
 // Constants: MC_C channels of x, MC_K channels of dy, MC_KH MC_KW window, MC_SH MC_SW stride, MC_DH MC_DW dilation,
 // MC_TOP MC_LEFT padding; MC_TX threads along the channels of dy, MC_TN channels and MC_TM rows a thread.
 
+#include "parts.cuh"
 #include "product.cuh"
 
 #define DEPTH 8                                 // pixels a step
@@ -129,15 +130,5 @@ weights(const float* __restrict__ x, const float* __restrict__ dy, float* __rest
             const int o = blockIdx.y * COLUMNS + column(tx, q);
             if (r < ALL_ROWS && o < MC_K) part[r * MC_K + o] = acc[m][q];
         }
-    }
-}
-
-extern "C" __global__ void __launch_bounds__(256)
-add_parts(const float* __restrict__ parts, float* __restrict__ dw, unsigned size, int splits) {
-    for (unsigned i = blockIdx.x * THREADS + threadIdx.x; i < size; i += gridDim.x * THREADS) {
-        float sum = 0.0f;
-#pragma unroll 4
-        for (int s = 0; s < splits; ++s) sum += __ldg(parts + s * size + i);
-        dw[i] = sum;
     }
 }

@@ -1,4 +1,4 @@
-"""The CUDA kernel of dropout.py: the noise is computed where it is used."""
+"""The CUDA kernel of ops/dropout.py: the noise is computed where it is used."""
 from .launcher import Source, blocks, empty, ready
 
 kernels = Source(__file__, "dropout.cu")

@@ -1,6 +1,6 @@
 """The launcher of the CUDA kernels: the only caller of CuPy's raw kernels.
 
-    kernels = Source(__file__, "pool.cu")                   # in pool_cuda.py; nothing is read or compiled yet
+    kernels = Source(__file__, "pool.cu")                   # in pool.py; nothing is read or compiled yet
     y = empty((n, oh, ow, c))
     kernels.launch("poolmax", blocks(y.size), (ready(x), y, h, w), {"C": c, "KH": 2, "KW": 2})
 

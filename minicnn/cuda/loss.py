@@ -1,4 +1,4 @@
-"""The CUDA kernels of loss.py. Those of scores go over rows (positions) of classes, each row once."""
+"""The CUDA kernels of ops/loss.py. Those of scores go over rows (positions) of classes, each row once."""
 from .launcher import THREADS, Source, blocks, empty, ready
 
 kernels = Source(__file__, "loss.cu")

@@ -1,4 +1,4 @@
-"""The CUDA kernel of optimizers.py: one pass over the weights, their gradient and the optimizer's state."""
+"""The CUDA kernel of train/optimizers.py: one pass over the weights, their gradient and the optimizer's state."""
 from .launcher import Source, blocks, ready
 
 kernels = Source(__file__, "optimizers.cu")

@@ -2,73 +2,13 @@
 //
 // Constants: MC_C channels, MC_KH x MC_KW the window, MC_SH x MC_SW its stride, MC_TOP and MC_LEFT padding; what
 // enlarges takes the stride as its scale. Heights and widths, of what is pooled (h, w) and of the pooled (oh, ow),
-// are arguments. A block covers 256 >> shift rows of pixels, and 1 << shift neighbouring (pixel, channels) in each;
-// grids go down the rows, across them, and into the images.
+// are arguments.
 
-#define WIDE (MC_C % 4 ? 1 : 4)             // channels a thread takes at a time
+#include "channels.cuh"
+
 #define INFINITE __int_as_float(0x7f800000)
 
-template <int V> struct alignas(4 * V) Channels { float v[V]; };
 template <int V> struct alignas(V) Marks { unsigned char v[V]; };
-
-template <int V> __device__ __forceinline__ Channels<V> all(float value) {
-    Channels<V> a;
-    for (int k = 0; k < V; k++) a.v[k] = value;
-    return a;
-}
-
-template <int V> __device__ __forceinline__ Channels<V> get(const float* p) {
-    return *(const Channels<V>*)p;
-}
-
-// What is at p, which must be readable in any case: loads that wait for no condition are under way together.
-template <int V> __device__ __forceinline__ Channels<V> get_where(bool inside, const float* p, float otherwise) {
-    Channels<V> a = get<V>(p);
-    for (int k = 0; k < V; k++) a.v[k] = inside ? a.v[k] : otherwise;
-    return a;
-}
-
-template <int V> __device__ __forceinline__ void set(float* p, Channels<V> a) {
-    *(Channels<V>*)p = a;
-}
-
-// sum += a * times
-template <int V> __device__ __forceinline__ void add(Channels<V>& sum, Channels<V> a, float times = 1.0f) {
-    for (int k = 0; k < V; k++) sum.v[k] += a.v[k] * times;
-}
-
-// a * (1 - f) + b * f
-template <int V> __device__ __forceinline__ Channels<V> between(Channels<V> a, Channels<V> b, float f) {
-    for (int k = 0; k < V; k++) a.v[k] = a.v[k] * (1.0f - f) + b.v[k] * f;
-    return a;
-}
-
-// Where a pixel's channels begin, in images of h x w.
-__device__ __forceinline__ int place(int image, int y, int x, int h, int w) {
-    return ((image * h + y) * w + x) * MC_C;
-}
-
-// The nearest of 0 .. n - 1.
-__device__ __forceinline__ int nearest(int i, int n) {
-    return i < 0 ? 0 : i < n ? i : n - 1;
-}
-
-// f.at<WIDE>(image, row, column, channel) everywhere, or channel by channel for arrays that do not begin at 16 bytes.
-template <class F>
-__device__ __forceinline__ void each(int n, int rows, int columns, int shift, const float* a, const float* b, F f) {
-    const int row = blockIdx.x * (256u >> shift) + (threadIdx.x >> shift);
-    const unsigned at = (blockIdx.y << shift) + (threadIdx.x & ((1u << shift) - 1u));
-    const int column = at / (MC_C / WIDE), c = at % (MC_C / WIDE) * WIDE;
-    if (row >= rows || column >= columns) return;
-    const bool wide = (((unsigned long long)a | (unsigned long long)b) & 15) == 0;
-    for (int image = blockIdx.z; image < n; image += gridDim.z) {
-        if (WIDE == 1 || wide)
-            f.template at<WIDE>(image, row, column, c);
-        else
-#pragma unroll 1
-            for (int k = 0; k < WIDE; k++) f.template at<1>(image, row, column, c + k);
-    }
-}
 
 // ------------------------------------------------------------------ from a window's pixels to one
 
@@ -131,18 +71,18 @@ struct WindowSum {
 
 extern "C" __global__ void __launch_bounds__(256, 4)
 poolmax(const float* __restrict__ x, float* __restrict__ y, int n, int h, int w, int oh, int ow, int shift) {
-    each(n, oh, ow, shift, x, y, Largest<false>{x, y, nullptr, h, w, oh, ow});
+    each(n, oh, ow, shift, address(x) | address(y), Largest<false>{x, y, nullptr, h, w, oh, ow});
 }
 
 extern "C" __global__ void __launch_bounds__(256, 4)
 first_maximum(const float* __restrict__ x, unsigned char* __restrict__ where, int n, int h, int w, int oh, int ow,
               int shift) {
-    each(n, oh, ow, shift, x, nullptr, Largest<true>{x, nullptr, where, h, w, oh, ow});
+    each(n, oh, ow, shift, address(x), Largest<true>{x, nullptr, where, h, w, oh, ow});
 }
 
 extern "C" __global__ void __launch_bounds__(256, 4)
 poolsum(const float* __restrict__ x, float* __restrict__ y, int n, int h, int w, int oh, int ow, int shift) {
-    each(n, oh, ow, shift, x, y, WindowSum{x, y, h, w, oh, ow});
+    each(n, oh, ow, shift, address(x) | address(y), WindowSum{x, y, h, w, oh, ow});
 }
 
 // ------------------------------------------------------------------ from one pixel to its window's
@@ -181,12 +121,12 @@ template <bool MARKED> struct Spread {
 extern "C" __global__ void __launch_bounds__(256, 4)
 poolmax_back(const float* __restrict__ dy, const unsigned char* __restrict__ where, float* __restrict__ dx, int n,
              int h, int w, int oh, int ow, int shift) {
-    each(n, h, w, shift, dy, dx, Spread<true>{dy, where, dx, h, w, oh, ow});
+    each(n, h, w, shift, address(dy) | address(dx), Spread<true>{dy, where, dx, h, w, oh, ow});
 }
 
 extern "C" __global__ void __launch_bounds__(256, 4)
 poolspread(const float* __restrict__ y, float* __restrict__ x, int n, int h, int w, int oh, int ow, int shift) {
-    each(n, h, w, shift, y, x, Spread<false>{y, nullptr, x, h, w, oh, ow});
+    each(n, h, w, shift, address(y) | address(x), Spread<false>{y, nullptr, x, h, w, oh, ow});
 }
 
 // ------------------------------------------------------------------ upsampling of h x w
@@ -268,15 +208,15 @@ struct Unblended {
 
 extern "C" __global__ void __launch_bounds__(256, 4)
 upsample_nearest(const float* __restrict__ x, float* __restrict__ y, int n, int h, int w, int shift) {
-    each(n, h, w * MC_SW, shift, x, y, Repeated{x, y, h, w});
+    each(n, h, w * MC_SW, shift, address(x) | address(y), Repeated{x, y, h, w});
 }
 
 extern "C" __global__ void __launch_bounds__(256, 4)
 upsample_bilinear(const float* __restrict__ x, float* __restrict__ y, int n, int h, int w, int shift) {
-    each(n, h * MC_SH, w * MC_SW, shift, x, y, Blended{x, y, h, w});
+    each(n, h * MC_SH, w * MC_SW, shift, address(x) | address(y), Blended{x, y, h, w});
 }
 
 extern "C" __global__ void __launch_bounds__(256, 4)
 upsample_bilinear_back(const float* __restrict__ dy, float* __restrict__ dx, int n, int h, int w, int shift) {
-    each(n, h, w, shift, dy, dx, Unblended{dy, dx, h, w});
+    each(n, h, w, shift, address(dy) | address(dx), Unblended{dy, dx, h, w});
 }

@@ -1,11 +1,10 @@
-"""The CUDA kernels of pool.py: one thread for each pixel and channel (or four channels) that is written."""
+"""The CUDA kernels of ops/pool.py: one thread for each pixel and channel (or four channels) that is written."""
 from ..ops.shapes import Window
+from .strips import pixel_grid, too_wide
 from .launcher import Source, empty, ready
 
 kernels = Source(__file__, "pool.cu")
 MARKS = 256                                 # pixels of a window that a byte tells apart
-DEEP = 65535                                # blocks in a grid's second and third dimension
-WIDEST = DEEP * 256                         # numbers in a row of pixels
 
 
 def poolmax(x, g):
@@ -18,7 +17,7 @@ def poolsum(x, g):
 
 def poolmax_back(x, dy, g):
     """First which pixel of each window is its maximum, then what each pixel gets."""
-    if g.kh * g.kw > MARKS or _rare(x.shape, dy.shape):
+    if g.kh * g.kw > MARKS or too_wide(x.shape, dy.shape):
         return NotImplemented
     where, dx = empty(dy.shape, "uint8"), empty(x.shape)
     _launch("first_maximum", [ready(x), where], where.shape, x.shape, g)
@@ -27,7 +26,7 @@ def poolmax_back(x, dy, g):
 
 
 def poolspread(y, shape, g):
-    if _rare(y.shape, shape):
+    if too_wide(y.shape, shape):
         return NotImplemented
     x = empty(shape)
     _launch("poolspread", [ready(y), x], shape, shape, g)
@@ -37,7 +36,7 @@ def poolspread(y, shape, g):
 def upsample(x, scale, mode):
     n, h, w, c = x.shape
     shape = (n, h * scale[0], w * scale[1], c)
-    if _rare(shape):
+    if too_wide(shape):
         return NotImplemented
     y = empty(shape)
     rows = h if mode == "nearest" else shape[1]             # the nearest: a thread fills a column of its pixel
@@ -46,7 +45,7 @@ def upsample(x, scale, mode):
 
 
 def upsample_back(dy, scale, mode):
-    if _rare(dy.shape):
+    if too_wide(dy.shape):
         return NotImplemented
     n, h, w, c = dy.shape
     shape = (n, h // scale[0], w // scale[1], c)
@@ -59,15 +58,11 @@ def upsample_back(dy, scale, mode):
 
 def _pooled(kernel, x, g):
     shape = (x.shape[0], g.oh, g.ow, x.shape[3])
-    if _rare(x.shape, shape):
+    if too_wide(x.shape, shape):
         return NotImplemented
     y = empty(shape)
     _launch(kernel, [ready(x), y], shape, x.shape, g)
     return y
-
-
-def _rare(*shapes):
-    return any(0 in shape or shape[2] * shape[3] > WIDEST for shape in shapes)
 
 
 def _steps(scale, oh, ow):
@@ -76,23 +71,15 @@ def _steps(scale, oh, ow):
 
 
 def _enlarge(kernel, arrays, written, small, scale):
-    grid, shift = _grid(written)
+    grid, shift = pixel_grid(written)
     kernels.launch(kernel, grid, (*arrays, *small[:3], shift), _constants(small[3], _steps(scale, *small[1:3])))
 
 
 def _launch(kernel, arrays, written, images, g):
     """For windows g over images of that shape, with a thread for each element of the shape `written`."""
-    grid, shift = _grid(written)
+    grid, shift = pixel_grid(written)
     kernels.launch(kernel, grid, (*arrays, *images[:3], g.oh, g.ow, shift), _constants(images[3], g))
 
 
 def _constants(c, g):
     return {"C": c, "KH": g.kh, "KW": g.kw, "SH": g.sh, "SW": g.sw, "TOP": g.top, "LEFT": g.left}
-
-
-def _grid(shape):
-    """(blocks, shift): a block's 256 threads are 256 >> shift rows of 1 << shift, so that few of them idle."""
-    n, rows, columns, c = shape
-    wanted = columns * (c // 4 if c % 4 == 0 else c)
-    shift = 8 if wanted > 4096 else min(range(8, 2, -1), key=lambda s: -(-wanted >> s) << s)
-    return (-(-rows >> (8 - shift)), -(-wanted >> shift), min(n, DEEP)), shift

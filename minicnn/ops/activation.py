@@ -94,7 +94,7 @@ def softplus(x):
 
 
 ACTIVATIONS = {f.__name__: f for f in (elu, leaky_relu, relu, relu6, selu, sigm, softplus, tanh)}
-BACK = {"relu": reluback, "relu6": relu6back, "tanh": tanhback}          # those that batchnorm computes along the way
+BACK = {"relu": reluback, "relu6": relu6back, "tanh": tanhback}     # those that batchnorm computes along the way
 
 
 def then(y, activation, scale, shift):
@@ -113,12 +113,12 @@ def _reluback(dy, y):
     return xp(dy).where(np.isnan(y), y, dy * (y > 0))       # NaN stays visible
 
 
-@kernels(cpu="minicnn.cpu.activation.relu6")
+@kernels(cpu="minicnn.cpu.activation.relu6", cuda="minicnn.cuda.activation.relu6")
 def _relu6(x):
     return np.clip(x, 0, 6)
 
 
-@kernels(cpu="minicnn.cpu.activation.relu6back")
+@kernels(cpu="minicnn.cpu.activation.relu6back", cuda="minicnn.cuda.activation.relu6back")
 def _relu6back(dy, y):
     return xp(dy).where(np.isnan(y), y, dy * ((y > 0) & (y < 6)))
 

@@ -98,7 +98,7 @@ def _forget():
     """Let minicnn forget compiled modules and the GPU's limits."""
     cuda._limits.cache_clear()
     for name, module in list(sys.modules.items()):
-        for found in list(vars(module).values()) if name.endswith("_cuda") else ():
+        for found in list(vars(module).values()) if name.startswith("minicnn.cuda.") else ():
             if isinstance(found, cuda.Source):
                 found.modules.clear()
                 found.functions.clear()

@@ -39,6 +39,9 @@ MODELS = {
     "no conv before": lambda: mc.Chain(mc.BatchNorm(1), mc.Conv(1, 4, 3), mc.leaky_relu, mc.elu, mc.Dropout(0.5)),
     "groups": lambda: mc.Chain(mc.Conv(1, 8, 3), mc.Deconv(8, 6, 4, stride=2, padding=1, groups=2, bias=False),
                                mc.BatchNorm(6), mc.sigm, mc.Conv(6, 4, 3, groups=2), mc.BatchNorm(4)),
+    "depthwise": lambda: mc.Chain(mc.Conv(1, 24, 1, bias=False), mc.BatchNorm(24), mc.relu6,
+                                  mc.Conv(24, 24, 5, stride=2, padding="same", groups=24, bias=False),
+                                  mc.BatchNorm(24, eps=1e-3), mc.relu6, mc.BatchNorm(24), mc.Conv(24, 3, 1)),
     "nested": lambda: mc.Chain(mc.Chain(mc.Conv(1, 4, 3), mc.Chain(mc.BatchNorm(4), mc.selu)), mc.Pool(2),
                                mc.softplus),
     "dense": lambda: mc.Chain(mc.Pool(4, mode="avg"), mc.Dense(16, 8), mc.BatchNorm(8), mc.relu, mc.BatchNorm(8),
@@ -65,6 +68,9 @@ def test_fuse_folds_what_it_should():
     assert repr(mc.fuse(autoencoder()).model.layers[0]) == "conv4(3, 3, 1, 7) -> tanh"
     assert len(mc.fuse(autoencoder()).model) == 4
     assert repr(mc.fuse(MODELS["zhang order"]()).model.layers[0]) == "conv4(3, 3, 1, 4) -> relu -> affine"
+    depthwise = mc.fuse(MODELS["depthwise"]()).model.layers
+    assert [repr(layer) for layer in depthwise] == [
+        "conv4(1, 1, 1, 24) -> relu6", "conv4(5, 5, 1, 24) -> relu6 -> affine", "conv4(1, 1, 24, 3)"]
     assert len(mc.fuse(MODELS["both sides"]()).model) == 3  # the second affine and the second relu stay
 
 
@@ -147,6 +153,8 @@ def test_summary_of_plain_classes(capsys):
         def __call__(self, x):
             return mc.mat(mc.pool(mc.relu(mc.conv4(self.w, x)), window=2)) @ self.v
 
+    depthwise = mc.summary(mc.Chain(mc.Conv(4, 4, 3, groups=4, padding="same")), (5, 6, 4))
+    assert depthwise["macs"] == 5 * 6 * 4 * 9 and depthwise["total"] == 40
     assert mc.summary(Net(), (10, 10, 1)) == {"trainable": 208, "non_trainable": 0, "total": 208,
                                               "macs": 36 * 100 + 36 * 3}
     moments = mc.BatchNorm(3)
@@ -176,13 +184,13 @@ def test_bilinear_deconv_enlarges():
     np.testing.assert_allclose(y[:, 1:-1, 1:-1], mc.upsample(x, mode="bilinear")[:, 1:-1, 1:-1], atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["relu", "tanh"])
+@pytest.mark.parametrize("name", ["relu", "relu6", "tanh"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_chain_computes_batchnorm_and_activation_as_one(name, dtype):
     rng = np.random.default_rng(0)
     x = rng.standard_normal((5, 7, 3, 20)).astype(dtype)
     weight = rng.standard_normal(x.shape).astype(dtype)
-    params = rng.standard_normal(40).astype(dtype)
+    params = rng.standard_normal(40).astype(dtype) * 3          # past 6
     together, apart = mc.BatchNorm(20), mc.BatchNorm(20)
     together.params.value, apart.params.value = params, params.copy()
     f, w = getattr(mc, name), mc.Param(x)
@@ -203,9 +211,9 @@ def test_gradients_of_batchnorm_with_activation():
     f = functools.partial(mc.batchnorm, training=True, activation="tanh")
     assert mc.gradcheck(lambda x, p: f(x, None, p), x, params)
     assert mc.gradcheck(mc.grad(lambda x: mc.sum(f(x) ** 3)), x)                    # the second derivative
-    with pytest.raises(ValueError, match="takes activation='relu', 'tanh' or None, got 'selu'"):
+    with pytest.raises(ValueError, match="takes activation='relu', 'relu6', 'tanh' or None, got 'selu'"):
         mc.batchnorm(x, training=True, activation="selu")
-    for name in ("relu", "tanh"):
+    for name in ("relu", "relu6", "tanh"):
         y = mc.batchnorm(np.array([[np.nan, 1], [1, 2]], "float32"), training=True, activation=name)
         assert np.isnan(y[:, 0]).all() and not np.isnan(y[:, 1]).any()
 

@@ -1,20 +1,19 @@
-"""What a format's own file finds out about a photo before its pixels are decoded."""
+"""What each format finds out about a photo before its pixels are decoded."""
 import numpy as np
 
 from ..photo import Unreadable
 
 __all__ = ["METADATA", "Deep", "Found", "checked", "with_mode"]
 
-METADATA = 32 << 20         # bytes that all texts, profiles and tags of one photo may have
+METADATA = 32 << 20         # bytes that the texts, profiles and tags of one photo may have together
 
 
 class Found:
-    """opened: a function that gives Pillow's image, with no pixel decoded; info: see Photo.
+    """opened: a function that gives Pillow's image, with no pixel decoded; info, notes: see Photo.
 
-    pixels: of how many it takes the memory; a format that needs more for each counts them several times.
-
-    turned: the EXIF orientation that is still to be applied. key: the value, or the three, that are transparent.
-    deep: how Deep pixels are got. inverted: 0 is white, which Pillow left so. top: what white is among 16 bits.
+    pixels: how many, as a measure of memory; a format that needs more memory counts each several times.
+    turned: the EXIF orientation that is still to be applied. key: the transparent value, or the three of it.
+    deep: a Deep, if Pillow gives only 8 of 16 bits. inverted: 0 is white in Pillow's image. top: white in 16 bits.
     """
 
     def __init__(self, opened, pixels, info, turned=1, key=None, deep=None, inverted=False, top=65535, notes=()):
@@ -23,10 +22,10 @@ class Found:
 
 
 class Deep:
-    """Pixels of 16 bits a channel, of which Pillow gives only 8 at once: they are put together in several passes.
+    """Pixels of 16 bits a channel, of which Pillow gives only 8 at once: several passes put them together.
 
-    passes: (opened, take, first) each: `take` makes uint16 (rows, W, some channels) of an 8-bit strip of this image;
-    its bits are added to the channels from `first` on, of which the one behind all colours is alpha.
+    passes: [(opened, take, first)]. `take` makes uint16 (rows, W, some channels) of an 8-bit strip of that image.
+    These bits go into the channels from `first` on; the channel behind all colours is alpha.
     """
 
     def __init__(self, channels, alpha, passes, premultiplied=False):
@@ -34,7 +33,7 @@ class Deep:
 
     @staticmethod
     def high_and_low(opened, high, low):
-        """The two passes for the upper and the lower bytes, by the names that Pillow's decoders have for them."""
+        """The two passes for the upper and the lower bytes; high, low: what Pillow's decoders call them."""
         def asked(raw):
             image = opened()
             image.tile = [with_mode(tile, raw) for tile in image.tile]
@@ -44,14 +43,14 @@ class Deep:
 
 
 def with_mode(tile, raw):
-    """What Pillow is to decode, (codec, extents, offset, arguments), with that raw mode."""
+    """One of Pillow's tiles, (codec, extents, offset, arguments), with that raw mode."""
     codec, extents, offset, arguments = tile
     arguments = raw if isinstance(arguments, str) else (raw, *arguments[1:])
     return getattr(tile, "_make", tuple)((codec, extents, offset, arguments))       # older Pillows have plain tuples
 
 
 def checked(width, height, limit):
-    """The number of pixels. What declares more than `limit` is refused, before anything is made for them."""
+    """The number of pixels. More than `limit` are refused before any memory is taken for them."""
     if width < 1 or height < 1:
         raise Unreadable(f"it declares {width} x {height} pixels")
     if width * height > limit:

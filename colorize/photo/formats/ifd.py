@@ -1,6 +1,6 @@
-"""Tags as TIFF and EXIF keep them: a directory (IFD) of entries, some of which are directories again.
+"""Tags as in TIFF and EXIF: a directory (IFD) of entries, some of which are directories again.
 
-A tree is {tag: (type, count, data)}; data is the values' bytes as they stand in the file, or a tree.
+A tree is {tag: (type, count, data)}; data are the bytes of the values as in the file, or a tree.
 """
 import struct
 
@@ -19,13 +19,13 @@ INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 EXIF = 0x8769
 NESTED = EXIF, 0x8825, 0xA005                           # EXIF, GPS, interoperability
 DEPTH = 3
-# What describes a photo, not how its pixels are stored: texts, camera, dates, names; Windows' titles and ratings.
+# They describe a photo, not how its pixels are stored: texts, camera, dates, names; Windows' titles and ratings.
 DESCRIPTIVE = {269, 270, 271, 272, 285, 305, 306, 315, 316, 33432, EXIF, 0x8825, 0x4746, 0x4749,
                *range(0x9C9B, 0x9CA0)}
 
 
 def header(data):
-    """(order, big, first): "<" or ">", whether it is a BigTIFF, and where the first directory is; None: no TIFF."""
+    """(order, big, first): "<" or ">", is it a BigTIFF?, where the first directory is. None if it is no TIFF."""
     order = {b"II": "<", b"MM": ">"}.get(bytes(data[:2]))
     if order is None or len(data) < 8:
         return None
@@ -36,20 +36,20 @@ def header(data):
 
 
 def tree(fetch, order, at, big=False, wanted=None, budget=None, depth=0):
-    """(tree, next): the directory at `at`, and where the one behind it is (0: nowhere).
+    """(tree, next): the directory at `at`, and the place of the next one (0 if there is none).
 
-    fetch(offset, n) gives n bytes of the file, or fewer at its end. An entry that reaches beyond it is left out;
-    entries that take more than METADATA together, with what they ask for, are refused, wanted or not: Pillow would
-    read them all, and thousands may name the same nested directory. `budget` has the bytes that are left, [n].
+    fetch(offset, n) gives n bytes of the file, or fewer at its end. An entry that reaches beyond the end is left out.
+    If all entries together, wanted or not, have more than METADATA bytes, the file is refused: Pillow would read them
+    all, and thousands may name the same nested directory. `budget` is [the bytes that are left].
     """
     budget = [METADATA] if budget is None else budget
     count_as, entry_as, offset_as = ("Q", "HHQ8s", "Q") if big else ("H", "HHI4s", "I")
     counted = fetch(at, struct.calcsize(order + count_as))
     if len(counted) < struct.calcsize(order + count_as):
-        raise Unreadable("its tags lie beyond its end")
+        raise Unreadable("its tags would lie beyond its end")
     n, step = struct.unpack(order + count_as, counted)[0], struct.calcsize(order + entry_as)
     if n > 65535:
-        raise Unreadable(f"it declares {n} tags")
+        raise Unreadable(f"it declares {n} tags: at most 65535 are read")
     body = fetch(at + len(counted), n * step + struct.calcsize(order + offset_as))
     budget[0] -= len(body)
     found = {}
@@ -72,7 +72,7 @@ def tree(fetch, order, at, big=False, wanted=None, budget=None, depth=0):
 
 
 def _below(fetch, order, at, big, budget, depth):
-    """The tree of a nested directory; {} where it is damaged, which costs only what it says."""
+    """The tree of a nested directory; {} if it is damaged, so that only its own tags are lost."""
     try:
         return tree(fetch, order, at, big, None, budget, depth)[0]
     except Unreadable:
@@ -82,7 +82,7 @@ def _below(fetch, order, at, big, budget, depth):
 
 
 def of_bytes(blob, wanted=None):
-    """(tree, order) of an EXIF structure; ({}, "<") where it is none."""
+    """(tree, order) of an EXIF structure; ({}, "<") if it is none."""
     found = header(blob)
     if found is None:
         return {}, "<"
@@ -112,8 +112,8 @@ def long(order, *numbers):
 
 
 def pack(found, order, at):
-    """The bytes of a tree, for the place `at` (even) of a file: its directory, then data, then nested directories."""
-    found = {tag: entry for tag, entry in found.items() if entry[0] < 16}         # the rest are BigTIFF's own types
+    """The bytes of a tree for the place `at` (even) of a file: its directory, then data and nested directories."""
+    found = {tag: entry for tag, entry in found.items() if entry[0] < 16}         # BigTIFF's own types do not fit
     behind = at + 2 + 12 * len(found) + 4
     entries, rest = [], b""
     for tag, (kind, count, data) in sorted(found.items()):

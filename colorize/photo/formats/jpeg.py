@@ -1,4 +1,4 @@
-"""JPEG: the segments before the picture, read and written; its quality."""
+"""JPEG: the segments before the picture, and its quality."""
 import functools
 import io
 import struct
@@ -13,17 +13,19 @@ from .parts import Parts
 
 __all__ = ["QUALITY", "look", "write"]
 
-QUALITY = 92                        # where the photo's file does not say its own
-LEAST_COLOUR = 75                   # the quality of colour, where that of the grey photo was worse
+QUALITY = 92                        # if the photo's file does not give one
+LEAST_COLOUR = 75                   # the quality of colour, if that of the grey photo was lower
 SOS, SOF2, APP0, APP1, APP2, APP13, APP14, COM = 0xDA, 0xC2, 0xE0, 0xE1, 0xE2, 0xED, 0xEE, 0xFE
 XMP = b"http://ns.adobe.com/xap/1.0/\0"
 MORE_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 ICC = b"ICC_PROFILE\0"
 PHOTOSHOP = b"Photoshop 3.0\0"
-IPTC = 0x0404                       # the resource of Photoshop's that is IPTC's
+IPTC = 0x0404                       # Photoshop's number for the resource with IPTC
+HEAD = 20                           # bytes before the metadata: the first marker, and JFIF's segment
 LONGEST = 65533                     # bytes that fit into a segment
+LARGEST_ICC = 255 * (LONGEST - 14)  # bytes of a profile that fit into its 255 segments
 SEGMENTS = 1 << 16
-SCANS = 100                         # of a progressive file: each may cost a pass over all pixels
+SCANS = 100                         # in a progressive file; each may need a pass over all pixels
 
 # ------------------------------------------------------------------ reading
 
@@ -31,7 +33,7 @@ SCANS = 100                         # of a progressive file: each may cost a pas
 def look(file, size, limit):
     kept, needed, progressive = _segments(file, size)
     if progressive and _scans(file) > SCANS:
-        raise Unreadable(f"it has more than {SCANS} scans")
+        raise Unreadable(f"it has more than {SCANS} scans, which would take very long")
     info, turned = _info(kept)
 
     def opened():
@@ -46,7 +48,7 @@ def look(file, size, limit):
 
 
 def _segments(file, size):
-    """([(marker, data)] of what is kept, [(offset, length)] of what a decoder needs, whether it is progressive)."""
+    """([(marker, data)] to keep, [(offset, length)] that a decoder needs, is it progressive?)."""
     kept, needed, progressive, at, budget = [], [(0, 2)], False, 2, METADATA
     for _ in range(SEGMENTS):
         file.seek(at)
@@ -54,7 +56,7 @@ def _segments(file, size):
         if len(head) < 4 or head[0] != 0xFF:
             break
         marker = head[1]
-        if marker == 0xFF or marker == 1 or 0xD0 <= marker <= 0xD9:         # a filler, or no data follows
+        if marker == 0xFF or marker == 1 or 0xD0 <= marker <= 0xD9:         # a filler, or a marker without data
             at += 1 if marker == 0xFF else 2
             continue
         length = 2 + struct.unpack(">H", head[2:])[0]
@@ -69,12 +71,12 @@ def _segments(file, size):
             needed.append((at, length))
         at += length
     else:
-        raise Unreadable("it begins with too many segments")
+        raise Unreadable(f"it has too many segments before its picture: at most {SEGMENTS} are read")
     return kept, needed + [(at, max(0, size - at))], progressive
 
 
 def _scans(file):
-    """How many scans there are at most: FF DA is nothing else inside of them."""
+    """How many scans there are at most. Inside of a scan, FF DA cannot occur."""
     file.seek(0)
     count, last = 0, b""
     for block in iter(lambda: file.read(1 << 20), b""):
@@ -108,7 +110,7 @@ def _info(kept):
 
 
 def _iptc(data):
-    """IPTC's among Photoshop's resources: each has a number, a name and data, both of even length."""
+    """The IPTC among Photoshop's resources. Each has a number, a name and data, the last two of even length."""
     at = 0
     while data[at:at + 4] == b"8BIM" and at + 12 <= len(data):
         number, name = struct.unpack_from(">HB", data, at + 4)
@@ -126,30 +128,26 @@ def _iptc(data):
 
 
 def write(file, image, info):
-    """image: RGB or L of Pillow's. The luminance has the tables that it had; the colour, new as it is, good ones."""
-    bare = io.BytesIO()
-    image.save(bare, "JPEG", subsampling=0, **_quality(info, image.mode))
-    x, y = (min(max(round(v), 1), 65535) for v in info.get("dpi", (1, 1)))
-    file.write(b"\xff\xd8" + _segment(APP0, b"JFIF\0\1\1" + struct.pack(">BHHBB", "dpi" in info, x, y, 0, 0)))
-    for marker, data in _metadata(info):
+    """image: a Pillow image, RGB or L. The luminance keeps the tables that it had; the new colour gets good ones.
+
+    Pillow writes dots per inch, EXIF and the profile. What it has no place for follows its EXIF.
+    """
+    made, tags, icc = io.BytesIO(), exif.PREFIX + info["exif"] if "exif" in info else b"", info.get("icc", b"")
+    tags = tags if len(tags) <= LONGEST else b""
+    image.save(made, "JPEG", subsampling=0, dpi=[min(max(round(v), 1), 65535) for v in info.get("dpi", ())] or (0, 0),
+               exif=tags, icc_profile=icc if len(icc) <= LARGEST_ICC else None, **_quality(info, image.mode))
+    view, behind = made.getbuffer(), HEAD + (4 + len(tags) if tags else 0)
+    file.write(view[:behind])
+    for marker, data in _other(info):
         if len(data) <= LONGEST:
-            file.write(_segment(marker, data))
-    view = bare.getbuffer()
-    file.write(view[4 + struct.unpack(">H", view[4:6])[0]:])                # behind Pillow's own APP0
+            file.write(struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data)
+    file.write(view[behind:])
 
 
-def _segment(marker, data):
-    return struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
-
-
-def _metadata(info):
-    if info.get("exif"):
-        yield APP1, exif.PREFIX + info["exif"]
+def _other(info):
+    """(marker, data) of what Pillow cannot write, or not in all versions from 10.4 on."""
     if info.get("xmp"):
         yield APP1, XMP + info["xmp"]
-    icc, step = info.get("icc") or b"", LONGEST - len(ICC) - 2
-    for i in range(0, len(icc) if len(icc) <= 255 * step else 0, step):
-        yield APP2, ICC + bytes([i // step + 1, (len(icc) + step - 1) // step]) + icc[i:i + step]
     if info.get("iptc"):
         data = info["iptc"] + b"\0" * (len(info["iptc"]) % 2)
         yield APP13, PHOTOSHOP + b"8BIM" + struct.pack(">HHI", IPTC, 0, len(info["iptc"])) + data
@@ -164,13 +162,13 @@ def _quality(info, mode):
     if mode == "L":
         return {"qtables": [luminance]}
     standard, colour = _standard()
-    scale = min(sum(luminance) / sum(standard), 2 - LEAST_COLOUR / 50)      # of quality 50 it is 1, of 75 a half
+    scale = min(sum(luminance) / sum(standard), 2 - LEAST_COLOUR / 50)      # for quality 50 it is 1, for 75 it is 1/2
     return {"qtables": [luminance, [min(max(round(x * scale), 1), 255) for x in colour]]}
 
 
 @functools.lru_cache(None)
 def _standard():
-    """(luminance, colour): the tables of quality 50, of which libjpeg makes all others."""
+    """(luminance, colour): the tables of quality 50, from which libjpeg makes all others."""
     file = io.BytesIO()
     Image.new("RGB", (8, 8)).save(file, "JPEG", quality=50)
     file.seek(0)

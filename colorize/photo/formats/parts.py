@@ -1,4 +1,4 @@
-"""A file that shows only some parts of another one, so that a decoder meets nothing it does not need."""
+"""A file that shows only some parts of another one, so that a decoder sees only what it needs."""
 import bisect
 import io
 
@@ -6,7 +6,7 @@ __all__ = ["Parts", "size_of"]
 
 
 def size_of(file):
-    """The bytes that an open file has."""
+    """How many bytes an open file has."""
     file.seek(0, io.SEEK_END)
     size = file.tell()
     file.seek(0)
@@ -14,7 +14,7 @@ def size_of(file):
 
 
 class Parts:
-    """What a decoder needs of a file: read, seek and tell, over (offset, length) of another one, end to end.
+    """Some parts, (offset, length), of a file, end to end, with what a decoder needs: read, seek and tell.
 
     >>> Parts(io.BytesIO(b"0123456789"), [(1, 2), (7, 3)]).read()
     b'12789'
@@ -24,7 +24,7 @@ class Parts:
         self.file, self.offsets, self.starts, self.at = file, [], [0], 0
         for offset, length in parts:
             if self.offsets and self.offsets[-1] + self.starts[-1] - self.starts[-2] == offset:
-                self.starts[-1] += length               # it goes on where the one before ends
+                self.starts[-1] += length               # it begins where the last one ends
             elif length > 0:
                 self.offsets.append(offset)
                 self.starts.append(self.starts[-1] + length)

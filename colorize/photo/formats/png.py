@@ -1,6 +1,6 @@
-"""PNG: the chunks around the picture; a writer of 8 and 16 bits that compresses on all cores.
+"""PNG: the chunks around the picture, and a writer of 8 and 16 bits that compresses on all cores.
 
-Pillow decodes PNG, but writes 16 bits of grey only, and its writer takes one core.
+Pillow decodes PNG, but it writes 16 bits only in grey, and only on one core.
 """
 import struct
 import zlib
@@ -20,12 +20,12 @@ __all__ = ["look", "write"]
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 NEEDED = b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"
-COLOUR = b"gAMA", b"cHRM", b"sRGB", b"cICP"             # what the numbers mean; an ICC profile says it better
+COLOUR = b"gAMA", b"cHRM", b"sRGB", b"cICP"             # what the numbers mean; a profile counts more
 TEXT = b"tEXt", b"zTXt", b"iTXt"
 KNOWN = (*COLOUR, *TEXT, b"iCCP", b"pHYs", b"eXIf")
 XMP = b"XML:com.adobe.xmp\0"
 CHUNKS = 1 << 20
-LONGEST = 768                       # bytes of a palette, which no other chunk that is needed exceeds
+LONGEST = 768                       # bytes of a palette; no other needed chunk but IDAT is longer
 METRE = 0.0254                      # an inch
 STRIP = 1 << 20                     # bytes that one task compresses
 LEVEL = 4
@@ -45,15 +45,15 @@ def look(file, size, limit):
     if bits == 16 and kind in (2, 6):
         name = "RGB" if kind == 2 else "RGBA"
         deep = Deep(3, kind == 6, Deep.high_and_low(opened, name + ";16B", name + ";16L"))
-    elif bits == 16 and kind == 4:                      # four bytes, which Pillow can leave as they are
+    elif bits == 16 and kind == 4:                      # four bytes a pixel, which Pillow can leave as they are
         bytewise, _ = Deep.high_and_low(opened, "RGBA", "")
         deep = Deep(1, True, [(bytewise[0], lambda x: x[..., ::2].astype(np.uint16) << 8 | x[..., 1::2], 0)])
-    notes = [f"the still picture of an animation of {frames} frames was taken"] if frames > 1 else []
+    notes = [f"only the still picture of an animation of {frames} frames was read"] if frames > 1 else []
     return Found(opened, count, info, turned, _key(key, bits, kind), deep, notes=notes)
 
 
 def _chunks(file, size):
-    """([(name, data)] of what is kept, [(offset, length)] of what a decoder needs, IHDR, tRNS, frames)."""
+    """([(name, data)] to keep, [(offset, length)] that a decoder needs, IHDR, tRNS, frames)."""
     kept, needed, head, key, at, budget, frames = [], [(0, 8)], b"", b"", 8, METADATA, 1
     for _ in range(CHUNKS):
         file.seek(at)
@@ -83,7 +83,7 @@ def _chunks(file, size):
 
 
 def _key(data, bits, kind):
-    """The grey or the three values that are transparent, as Pillow gives them; those of palettes it knows itself."""
+    """The grey value or the three values that are transparent, as Pillow gives them; it applies those of palettes."""
     if kind == 0 and len(data) >= 2:
         return struct.unpack(">H", data[:2])[0] * (255 // ((1 << bits) - 1) if bits < 8 else 1)
     return struct.unpack(">HHH", data[:6]) if kind == 2 and len(data) >= 6 else None
@@ -111,7 +111,7 @@ def _info(kept):
 
 
 def _inflated(data):
-    """The bytes of a profile, unless they are damaged or too many."""
+    """The bytes of a profile; None if they are damaged or too many."""
     try:
         unpacking = zlib.decompressobj()
         profile = unpacking.decompress(data, METADATA >> 2)
@@ -172,9 +172,9 @@ def _metadata(info):
 
 
 def _filtered(x, above):
-    """The bytes of rows with the filter that leaves least: each pixel less the one before it, or less the one above.
+    """The bytes of rows, each minus the pixel before or minus the pixel above, whichever leaves less.
 
-    above: the first row is only there for the second one to be compared with.
+    above: the first row is only there to be subtracted from the second.
     """
     rows = np.ascontiguousarray(x.astype(x.dtype.newbyteorder(">"), copy=False)).view(np.uint8)
     rows = rows.reshape(len(x), -1)
@@ -192,14 +192,14 @@ def _filtered(x, above):
 
 
 def _compressed(rows, last):
-    """(data, Adler-32, length): a piece of a deflate stream that any other may follow, unless it is the last."""
+    """(data, Adler-32, length): a piece of a deflate stream. Any other piece may follow, unless it is the last."""
     packing = zlib.compressobj(LEVEL, zlib.DEFLATED, -15, 9)
     data = packing.compress(rows) + packing.flush(zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH)
     return data, zlib.adler32(rows), rows.size
 
 
 def _adler(first, second, length):
-    """The Adler-32 of two pieces from those of each; the second has `length` bytes."""
+    """The Adler-32 of two pieces together, from that of each; the second has `length` bytes."""
     base = 65521
     a, b, c, d = first & 0xFFFF, first >> 16, second & 0xFFFF, second >> 16
     return (b + d + length % base * (a - 1)) % base << 16 | (a + c - 1) % base

@@ -1,4 +1,4 @@
-"""TIFF: its tags, read and written; a writer of 8 and 16 bits, which Pillow has not."""
+"""TIFF: its tags, and a writer of 8 and 16 bits, since Pillow has none for 16 bits of RGB."""
 import ctypes
 import functools
 import struct
@@ -25,7 +25,7 @@ STRUCTURE = {SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, ORIENTATION
 NONE, DEFLATE = 1, 8
 YCBCR = 6
 PAGES = 10_000
-STRIP = 1 << 18                     # bytes of a strip, as the specification wants it rather small
+STRIP = 1 << 18                     # bytes of a strip; the specification wants small ones
 LEVEL = 4
 
 # ------------------------------------------------------------------ reading
@@ -47,7 +47,7 @@ def look(file, size, limit):
         raise Unreadable("it is the raw file of a camera: develop it into a TIFF or JPEG first")
     count = checked(first[WIDTH], first[HEIGHT], limit)
     if first[TILE_WIDTH] * first[TILE_HEIGHT] > max(limit, 1 << 16):
-        raise Unreadable(f"it declares tiles of {first[TILE_WIDTH]} x {first[TILE_HEIGHT]} pixels")
+        raise Unreadable(f"its tiles of {first[TILE_WIDTH]} x {first[TILE_HEIGHT]} pixels are too large")
 
     def opened():
         file.seek(0)
@@ -57,7 +57,7 @@ def look(file, size, limit):
             raise Unreadable(_unknown(tags, order, first)) from None
         return _plain_ycbcr(image, tags, order) if first[PHOTOMETRIC] == YCBCR else image
     bits = ifd.values(tags, BITS, order, (1,))
-    turned, deep, inverted = 1, None, False             # Pillow turns a TIFF by itself
+    turned, deep, inverted = 1, None, False             # Pillow itself turns a TIFF upright
     if tiff16.strange(tags, order):
         deep, turned = tiff16.in_bytes(file, size, fetch, order, big, at), first[ORIENTATION]
         inverted = first[PHOTOMETRIC] == 0
@@ -67,49 +67,49 @@ def look(file, size, limit):
             deep = tiff16.twice(opened, image, order, ifd.values(tags, EXTRA, order))
         inverted = first[PHOTOMETRIC] == 0 and image.mode.startswith("I;16")
     pages = 1 + _pages(fetch, order, big, following)
-    notes = [f"the first of {pages} pages was taken"] if pages > 1 else []
+    notes = [f"only the first of {pages} pages was read"] if pages > 1 else []
     return Found(opened, count, _info(tags, order), turned if 1 <= turned <= 8 else 1, None, deep, inverted,
                  (1 << bits[0]) - 1 if bits[0] == 12 else 65535, notes)
 
 
 def _plain_ycbcr(image, tags, order):
-    """Luminance and colour as they are, which some Pillows take for RGB; libtiff converts what is compressed."""
+    """The image in mode YCbCr, for which some Pillows write RGB. If it is compressed, libtiff has converted it."""
     if ifd.values(tags, COMPRESSION, order, (NONE,))[0] == NONE:
         if ifd.values(tags, SUBSAMPLING, order, (2, 2)) != (1, 1):
-            raise Unreadable("its colours are coarser than its luminance but not compressed, which is not read: save "
-                             "it as RGB")
+            raise Unreadable("its colours are coarser than its luminance, and it is not compressed: save it as "
+                             "RGB")
         image._mode, image.tile = "YCbCr", [with_mode(tile, "YCbCr") for tile in image.tile]
     return image
 
 
 @functools.lru_cache(None)
 def _quiet():
-    """libtiff prints what it finds wrong, which Pillow then raises: so it is told not to."""
+    """Tell libtiff to print no errors, since Pillow raises them."""
     try:
-        library = ctypes.CDLL(Image.core.__file__)          # in which the names of libtiff are found, too
+        library = ctypes.CDLL(Image.core.__file__)          # it has the names of libtiff, too
         library.TIFFSetErrorHandler(None)
         library.TIFFSetWarningHandler(None)
-    except (AttributeError, OSError):                       # linked in another way: it only looks worse
+    except (AttributeError, OSError):                       # linked in another way: then it prints
         pass
 
 
 @functools.lru_cache(None)
 def _taught():
-    """Grey that is multiplied by its alpha: Pillow could decode it long before it found it in a TIFF."""
+    """Teach Pillow to find grey with premultiplied alpha in a TIFF, which it can decode."""
     for order in (b"II", b"MM"):
         OPEN_INFO.setdefault((order, 1, (1,), 1, (8, 8), (1,)), ("La", "La"))
 
 
 def _unknown(tags, order, first):
-    """What is said of pixels that Pillow does not know."""
+    """The message for pixels that Pillow cannot decode."""
     bits = ifd.values(tags, BITS, order, (1,))
-    return (f"its pixels of {' + '.join(map(str, bits[:8]))} bits (photometric {first[PHOTOMETRIC]}) are not read: "
-            f"save it as grey or RGB with 8 or 16 bits")
+    return (f"its pixels of {' + '.join(map(str, bits[:8]))} bits (photometric {first[PHOTOMETRIC]}) cannot be "
+            f"read: save it as grey or RGB with 8 or 16 bits")
 
 
 def _pages(fetch, order, big, at):
-    """How many more photos there are: previews and masks do not count."""
-    seen, pages, budget = set(), 0, [METADATA]          # of all together: they may overlap
+    """How many more photos there are, without previews and masks."""
+    seen, pages, budget = set(), 0, [METADATA]          # of all together, since they may overlap
     while at and at not in seen and len(seen) < PAGES:
         seen.add(at)
         try:
@@ -146,9 +146,9 @@ def _ratio(entry, order):
 
 
 def write(file, strips, height, width, channels, dtype, info):
-    """strips: a function from (first, stop) to these rows, (rows, width, channels), as png.write has it.
+    """strips: a function from (first, stop) to these rows, (rows, width, channels), as in png.write.
 
-    The tags stand behind the pixels, in the byte order of the EXIF that is kept.
+    The tags stand behind the pixels, in the byte order of the EXIF.
     """
     kept, order = ifd.of_bytes(info.get("exif") or b"", ifd.DESCRIPTIVE)
     packed = info.get("compression", DEFLATE) != NONE
@@ -170,7 +170,7 @@ def write(file, strips, height, width, channels, dtype, info):
         counts.append(len(data))
         at += len(data)
     if at >= 1 << 32:
-        raise ValueError("a TIFF has at most 4 GB, and this photo needs more: write it as PNG")
+        raise ValueError("a TIFF can have at most 4 GB, and this photo needs more: write it as PNG")
     kept.update(_structure(height, width, channels, dtype, rows, packed, offsets, counts, order))
     kept.update(_extras(info, order))
     file.write(ifd.pack(kept, order, at))

@@ -1,4 +1,4 @@
-"""WebP: the RIFF chunks around the picture. Pillow decodes and encodes it, and needs the whole file for that."""
+"""WebP: the RIFF chunks around the picture. Pillow decodes and encodes the picture, with the whole file in memory."""
 import struct
 
 from PIL.WebPImagePlugin import WebPImageFile
@@ -6,38 +6,41 @@ from PIL.WebPImagePlugin import WebPImageFile
 from ..photo import Unreadable
 from . import exif
 from .found import METADATA, Found, checked
-from .parts import Parts
 
 __all__ = ["LARGEST", "QUALITY", "look", "write"]
 
 QUALITY = 92
-SIDE = 16383                        # the longest side of a WebP
-LARGEST = 30_000_000                # pixels: Pillow takes up to 30 bytes for each,
-TIMES = 3                           # so many times as many as for those of other formats
+SIDE = 16383                        # pixels: the longest side that a WebP can have
+LARGEST = 30_000_000                # pixels, for which Pillow takes up to 30 bytes each,
+TIMES = 3                           # about so many times as many as in other formats
 CHUNKS = 1 << 16
-FILE = 256 << 20                    # bytes
+FILE = 256 << 20                    # bytes that a file may have
 
 
 def look(file, size, limit):
-    found, needed, frames = _chunks(file, size)
+    found, frames = _chunks(file, size)
     width, height = _size(found)
     count = checked(width, height, limit)
     if count > LARGEST:
-        raise Unreadable(f"its {width} x {height} pixels are too many for a WebP, which takes more memory than other "
+        raise Unreadable(f"its {width} x {height} pixels are too many for a WebP, which needs more memory than other "
                          f"formats: at most {LARGEST / 1e6:g} million are read")
     if size > FILE:
-        raise Unreadable(f"it is a WebP of more than {FILE >> 20} MB")
+        raise Unreadable(f"it has more than {FILE >> 20} MB, which is too much for a WebP")
     info = {"icc": found.get(b"ICCP"), "xmp": found.get(b"XMP "), "lossless": b"VP8L" in found}
     info["exif"], turned = exif.upright(found[b"EXIF"]) if b"EXIF" in found else (None, 1)
     if info["xmp"]:
         info["xmp"] = exif.upright_xmp(info["xmp"], turned)
-    notes = [f"the first of {frames} frames was taken"] if frames > 1 else []
+    notes = [f"only the first of {frames} frames was read"] if frames > 1 else []
     info = {key: value for key, value in info.items() if value}
-    return Found(lambda: WebPImageFile(Parts(file, needed)), TIMES * count, info, turned, notes=notes)
+
+    def opened():
+        file.seek(0)
+        return WebPImageFile(file)
+    return Found(opened, TIMES * count, info, turned, notes=notes)
 
 
 def _chunks(file, size):
-    """({name: data, or its beginning}, [(offset, length)] of the file, frames)."""
+    """({name: data or its first bytes}, frames)."""
     found, at, budget, frames = {}, 12, METADATA, 0
     for _ in range(CHUNKS):
         file.seek(at)
@@ -55,7 +58,7 @@ def _chunks(file, size):
         at += 8 + length + length % 2
     else:
         raise Unreadable(f"it has more than {CHUNKS} chunks")
-    return found, [(0, size)], frames
+    return found, frames
 
 
 def _size(found):
@@ -70,7 +73,7 @@ def _size(found):
 
 
 def write(file, image, info):
-    """image: RGB or RGBA of Pillow's, of at most LARGEST pixels."""
+    """image: a Pillow image, RGB or RGBA, with at most LARGEST pixels."""
     names = {"icc_profile": "icc", "exif": "exif", "xmp": "xmp"}
     kept = {name: info[key] for name, key in names.items() if key in info}
     image.save(file, "WEBP", quality=QUALITY, lossless=info.get("lossless", False), exact=True, **kept)

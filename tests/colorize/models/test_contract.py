@@ -95,7 +95,8 @@ def scores(model, y):
 
 def test_names_and_options():
     assert models.names() == ["jetson", "colornet", "zhang", "knet", "vgg-decoder", "vgg-uv", "vgg-uv-small",
-                              "mean-fc", "mean-cnn1", "mean-cnn2", "mean-cnn3", "faces", "faces-text", "nano"]
+                              "mean-fc", "mean-cnn1", "mean-cnn2", "mean-cnn3", "faces", "faces-text", "nano",
+                              "studio"]
     model = models.build("jetson", width=0.1)
     assert model.name == "jetson" and model.options["width"] == 0.1 and model.options["size"] == 256
     for name in models.names():
@@ -122,6 +123,8 @@ def test_names_and_options():
     ("mean-fc", {"last": "sigmoid"}, "last must be one of relu, tanh"),
     ("faces", {"size": 32}, "size must be at least 64"),
     ("nano", {"size": 48}, "multiple of 32"),
+    ("studio", {"size": 100}, "size must be a multiple of 32, got 100"),
+    ("studio", {"where": "both"}, "where must be one of loss, gradient; got 'both'"),
 ])
 def test_wrong_options(name, options, message):
     with pytest.raises((ValueError, TypeError), match=message):
@@ -139,7 +142,8 @@ OPTIONS = [("jetson", {"skips": True}), ("jetson", {"space": "rgb"}), ("jetson",
            ("mean-cnn2", {"last": "tanh"}), ("mean-fc", {"last": "tanh"}), ("faces", {"last": "relu"}),
            ("faces", {"last": "tanh", "batchnorm": False}), ("faces-text", {"last": "tanh", "activation": "sigmoid"}),
            ("faces-text", {"batchnorm": False}), ("nano", {"skips": False, "context": False, "bins": "313"}),
-           ("nano", {"batchnorm": False, "undo": 0.0, "rebalance": "none"})]
+           ("nano", {"batchnorm": False, "undo": 0.0, "rebalance": "none"}),
+           ("studio", {"rebalance": "zhang", "undo": 0.5, "bins": "313", "where": "gradient"})]
 
 
 @pytest.mark.parametrize("name, options", OPTIONS, ids=lambda v: v if isinstance(v, str) else ",".join(v))
@@ -258,7 +262,8 @@ def test_what_inputs_and_targets_refuse(name, rgb, message):
 # ------------------------------------------------------------------ on the GPU
 
 
-@pytest.mark.parametrize("name", ["jetson", "colornet", "zhang", "knet", "vgg-uv", "mean-cnn2", "faces", "nano"])
+@pytest.mark.parametrize("name", ["jetson", "colornet", "zhang", "knet", "vgg-uv", "mean-cnn2", "faces", "nano",
+                                  "studio"])
 def test_the_same_on_the_gpu(cuda_on_cpu, name):
     mc.seed(1)
     model, rgb = models.build(name, size=64, width=0.05), photos()

@@ -1,4 +1,5 @@
 """Small photo files of every kind, made by Pillow, tifffile and by hand: {name: bytes}."""
+import functools
 import io
 import struct
 import zlib
@@ -71,6 +72,7 @@ def exif(orientation=6):
             + bytes(4) + maker + date + struct.pack("<HHHIII", 1, 36867, 2, len(date), first + 26 + behind, 0) + date)
 
 
+@functools.lru_cache(None)                  # the profile says at which second it was made
 def srgb():
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

@@ -93,6 +93,24 @@ def test_texts_comments_and_gamma_are_kept():
     assert made.info["comment"] == b"in the garden"
 
 
+def test_a_jpeg_keeps_what_pillow_has_no_place_for():
+    extended = b"http://ns.adobe.com/xmp/extension/\0" + bytes(60000)
+    more = [(0xFFFE, b"in the garden"), (0xFFFE, b"in spring"), (0xFFE1, extended)]
+    data = given("JPEG")
+    photo = read(data[:20] + b"".join(struct.pack(">HH", n, len(s) + 2) + s for n, s in more) + data[20:])
+    found = [segment for segment in Image.open(io.BytesIO(encode(photo))).applist if segment[0] != "APP0"]
+    assert found[0] == ("APP1", b"Exif\0\0" + photo.info["exif"])             # as EXIF wants it
+    assert {("COM", b"in the garden"), ("COM", b"in spring"), ("APP1", extended)} < set(found)
+    assert [name for name, _ in found].count("APP13") == 1
+
+
+def test_what_does_not_fit_into_a_jpeg_costs_only_itself():
+    info = {"exif": exif()[6:].ljust(65528, b"\0"), "xmp": bytes(65505), "icc": bytes(255 * 65519 + 1),
+            "dpi": (0.1, 1e9)}
+    made = Image.open(io.BytesIO(encode(Photo(picture(24, 33, 3), None, "JPEG", info))))
+    assert made.info["dpi"] == (1, 65535) and not {"exif", "icc_profile", "xmp"} & set(made.info)
+
+
 def test_a_grey_preview_does_not_stay():
     small = saved(image(8, 8, 1), "JPEG")
     blob = (b"II*\0\x08\0\0\0" + struct.pack("<HHHIHHI", 1, 274, 3, 1, 8, 0, 26)

@@ -119,7 +119,7 @@ def test_floats_and_large_integers_have_the_range_that_fits():
         assert got.dtype == np.uint16 and abs(got.astype(int) - want).max() <= 1
     same(read(tiff(np.arange(200, dtype="int32").reshape(10, 20))), np.arange(200, dtype="uint8").reshape(10, 20, 1))
     assert read(tiff(np.array([[np.nan, 0.5], [1, 0]], "float32"))).pixels[0, 0, 0] == 0
-    with pytest.raises(Unreadable, match="range"):
+    with pytest.raises(Unreadable, match="mode [FI] .* up to"):
         read(tiff(x * 1e6))
 
 
@@ -185,12 +185,12 @@ def test_cmyk_lab_and_ycbcr_become_rgb():
 
 def test_the_first_frame_is_taken_and_said():
     files = made()
-    assert read(files["pages.tif"]).notes == ("the first of 2 pages was taken",)
-    assert read(files["moving.webp"]).notes == ("the first of 2 frames was taken",)
+    assert ["2 pages" in note for note in read(files["pages.tif"]).notes] == [True]
+    assert ["2 frames" in note for note in read(files["moving.webp"]).notes] == [True]
     grey = image(channels=1)
     moving = saved(grey, "PNG", save_all=True, append_images=[grey.rotate(180)])
     photo = read(moving)
-    assert photo.notes == ("the still picture of an animation of 2 frames was taken",)
+    assert ["still" in note and "2 frames" in note for note in photo.notes] == [True]
     assert np.array_equal(photo.pixels, picture(24, 33)) and read(files["grey.tif"]).notes == ()
 
 

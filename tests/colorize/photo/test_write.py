@@ -169,13 +169,13 @@ def test_the_suffix_says_the_format_else_the_photo(tmp_path):
 def test_what_a_format_cannot_hold_is_said():
     wide = Photo(np.zeros((1, 70000, 3), "uint8"))
     for kind, most in (("JPEG", 65500), ("WEBP", 16383)):
-        with pytest.raises(ValueError, match=f"{kind} has at most {most} pixels a side, .* 70000 x 1: write it as"):
+        with pytest.raises(ValueError, match=f"{kind} .* {most} .* 70000 x 1: "):
             encode(wide, kind)
     for kind in ("PNG", "TIFF", "BMP"):
         assert read(encode(wide, kind)).pixels.shape == (1, 70000, 3)
-    with pytest.raises(ValueError, match="as WebP"):
+    with pytest.raises(ValueError, match="WebP .* at most 30 million .* 8000 x 8000"):
         encode(Photo(np.broadcast_to(np.zeros((1, 1, 3), "uint8"), (8000, 8000, 3))), "WEBP")
-    with pytest.raises(ValueError, match="written as JPEG, PNG, TIFF, WEBP, BMP, got 'GIF'"):
+    with pytest.raises(ValueError, match="JPEG, PNG, TIFF, WEBP, BMP, got 'GIF'"):
         encode(wide, "GIF")
 
 

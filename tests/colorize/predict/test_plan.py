@@ -102,7 +102,7 @@ def test_endings_that_are_read_and_others(tree):
     assert len(found) == 4 and len(unread) == 1
     (tree / "phone").mkdir()
     (tree / "phone/a.heic").write_bytes(b"x")
-    with pytest.raises(ValueError, match="there is no photo in phone: .* there are 1 in formats that are not read"):
+    with pytest.raises(ValueError, match="no photo in phone .* formats: 1"):
         plan(["phone"])
 
 
@@ -132,32 +132,32 @@ def test_one_photo_to_a_file(tree):
     assert pairs(["photos/a.jpg"], "new") == [("photos/a.jpg", "new/a.jpg")]
     (tree / "there.png").mkdir()
     assert pairs(["photos/a.jpg"], "there.png") == [("photos/a.jpg", "there.png/a.jpg")]
-    with pytest.raises(ValueError, match=r"-o new.gif does not say which format: let it end in \.jpg"):
+    with pytest.raises(ValueError, match=r"-o new.gif .* \.jpg"):
         plan(["photos/a.jpg"], "new.gif")
 
 
 def test_streams(tree):
     assert plan(["-"]).jobs == [Job("-", "-")]
     assert plan(["-"], "new.webp").jobs == [Job("-", "new.webp")]
-    with pytest.raises(ValueError, match="stands alone, and there are 1 others beside it"):
+    with pytest.raises(ValueError, match="got 2 arguments"):
         plan(["-", "photos/a.jpg"])
     with pytest.raises(ValueError, match="has no name: name a file with -o"):
         plan(["-"], "out/")
-    with pytest.raises(ValueError, match="-o - takes one photo, and there are 4"):
+    with pytest.raises(ValueError, match="-o - .* one photo, and there are 4"):
         plan(["photos"], "-")
 
 
 def test_what_is_not_there(tree):
     (tree / "empty").mkdir()
-    none = "there is no nothing.jpg: name a photo, a folder, or a pattern"
-    for inputs, text in ((["empty"], "there is no photo in empty: expected files that end in .jpg"),
+    none = "there is no nothing.jpg"
+    for inputs, text in ((["empty"], "no photo in empty .* .jpg"),
                          (["photos/*.txt"], r"no photo matches photos/\*.txt"), (["nothing.jpg"], none),
                          (["nothing.jpg", "empty"], none + ".*; there is no photo in empty")):
         with pytest.raises(ValueError, match=text):
             plan(inputs)
     (tree / "empty/a.color.jpg").write_bytes(b"x")
     for text in ("empty", "empty/*"):
-        with pytest.raises(ValueError, match="other than results"):
+        with pytest.raises(ValueError, match="results"):
             plan([text])
     with pytest.raises(ValueError, match="only results"):
         plan(["empty", "empty"], "empty")
@@ -174,10 +174,10 @@ def test_what_is_not_there_stops_no_other(tree):
 
 def test_results_may_not_land_on_a_file(tree):
     (tree / "plain").write_bytes(b"x")
-    with pytest.raises(ValueError, match="-o plain does not say which format"):
+    with pytest.raises(ValueError, match="-o plain .* .jpg"):
         plan(["photos/a.jpg"], "plain")
     for inputs, out in ((["photos/b.TIF", "photos/sub"], "photos/a.jpg"), (["photos"], "plain"),
                         (["photos"], "new.png")):
-        with pytest.raises(ValueError, match=f"-o {out} is a file, which is for one photo that is named itself"):
+        with pytest.raises(ValueError, match=f"-o {out} is a file"):
             plan(inputs, out)
     assert pairs(["photos/*.jpg"], "results.v2") == [("photos/a.jpg", "results.v2/a.jpg")]

@@ -59,7 +59,7 @@ def test_a_folder_again_and_by_force(folder, capsys):
     assert "1 photo coloured" in capsys.readouterr().out
     assert {n for n in stamps if os.stat(f"out/{n}").st_mtime_ns == stamps[n]} == {"below/sepia.png", "grey.jpg"}
     assert colorize("photos", "-o", "out") == 0
-    assert capsys.readouterr().out == f"3 photos done before ({predict.FORCE})\n"
+    assert capsys.readouterr().out.startswith("3 photos done before (--force ")
     assert colorize("photos", "-o", "out", "--force") == 0
     assert all(os.stat(f"out/{n}").st_mtime_ns != stamps[n] for n in stamps)
 
@@ -105,7 +105,7 @@ def test_a_bad_file_among_good_ones(folder, capsys):
     out, err = capsys.readouterr()
     bad = [line for line in err.splitlines() if line.startswith("colorize: ")]
     assert len(bad) == 2 and bad[0].startswith("colorize: photos/bad.jpg: ") and "Traceback" not in err
-    assert bad[1] == "colorize: photos/text.png: it is no photo: JPEG, PNG, TIFF, WebP and BMP are read"
+    assert bad[1].startswith("colorize: photos/text.png: it is no photo: ")
     assert "3 photos coloured in" in out and "; 2 failed" in out and len(made("out")) == 3
 
 
@@ -118,7 +118,7 @@ def test_a_full_disk(folder, capsys, monkeypatch):
     out, err = capsys.readouterr()
     assert [line for line in err.splitlines() if line.startswith("colorize")] == [
         "colorize: photos/deep.png: No space left on device: out/deep.png"]
-    assert "0 photos coloured in" in out and "; 1 failed; 2 photos not done, for the disk is full\n" in out
+    assert "0 photos coloured in" in out and "; 1 failed; 2 photos not done" in out and "disk is full" in out
 
 
 def test_what_stands_for_no_photo_stops_no_other(folder, capsys):
@@ -126,8 +126,8 @@ def test_what_stands_for_no_photo_stops_no_other(folder, capsys):
     assert colorize("photos/grey.jpg", "empty", "-o", "out", "gone.jpg") == 1
     out, err = capsys.readouterr()
     assert "1 photo coloured" in out and made("out") == ["grey.jpg"]
-    assert [line[:35] for line in err.splitlines()] == ["colorize: there is no photo in empt",
-                                                        "colorize: there is no gone.jpg: nam"]
+    assert [line.split()[0] for line in err.splitlines()] == ["colorize:"] * 2
+    assert "empty" in err.splitlines()[0] and "gone.jpg" in err.splitlines()[1]
 
 
 def test_photos_behind_flags(folder):
@@ -138,7 +138,8 @@ def test_photos_behind_flags(folder):
 def test_a_result_that_is_there(folder, capsys):
     (folder / "x.jpg").write_bytes(b"mine")
     assert colorize("photos/grey.jpg", "-o", "x.jpg") == 0
-    assert capsys.readouterr().out == f"x.jpg is there already ({predict.FORCE})\n"
+    out = capsys.readouterr().out
+    assert out.startswith("x.jpg already exists (--force ") and out.count("\n") == 1
     assert (folder / "x.jpg").read_bytes() == b"mine"
     assert colorize("photos/grey.jpg", "-o", "x.jpg", "--force") == 0 and lab("x.jpg").shape == (90, 120, 3)
 
@@ -151,7 +152,7 @@ def test_names_are_printed_without_control_characters(folder, capsys):
     assert colorize("photos", "-o", "\x07out") == 1
     out, err = capsys.readouterr()
     assert "photos/\\x1b[2Jgrey\\n.color.jpg\n" in out and "\\x07out\n" in out
-    assert "there is no photos/\\x07: name" in err and "photos/\\x1b[2Jbad\\x9b.jpg: it is no photo" in err
+    assert "photos/\\x07" in err and "photos/\\x1b[2Jbad\\x9b.jpg: it is no photo" in err
     assert not set(out + err) & set("\x1b\x07\x9b")
 
 
@@ -161,7 +162,7 @@ def test_photos_of_other_formats_are_counted(folder, capsys):
     os.rename("photos/grey.jpg", "photos/grey.jfif")
     assert colorize("photos", "-o", "out") == 0
     out = capsys.readouterr().out
-    assert "\n3 photos left out, in formats that are not read: .gif .heic\n" in out and "3 photos coloured" in out
+    assert "\n3 photos left out" in out and " .gif .heic\n" in out and "3 photos coloured" in out
     assert "out/grey.jfif" in made(folder)
 
 
@@ -239,7 +240,8 @@ def test_a_model_of_one_mean_colour(folder, capsys):
     assert colorize("photos/grey.jpg", "--weights", "mean.safetensors", "--mean") == 0
     assert "mean a* " in capsys.readouterr().out
     assert colorize("photos/grey.jpg", "--weights", "mean.safetensors", "--temperature", "0.4", "--force") == 2
-    assert "mean-cnn1 gives one colour and no likelihoods" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "mean-cnn1" in err and "--temperature" in err
 
 
 def test_a_photo_that_is_in_colour_is_mentioned(folder, capsys):
@@ -247,7 +249,7 @@ def test_a_photo_that_is_in_colour_is_mentioned(folder, capsys):
     colours[:, :20], colours[:, 20:] = [220, 40, 30], [30, 80, 220]
     Image.fromarray(colours).save("colours.png")
     assert colorize("colours.png", "photos/grey.jpg", "-o", "out") == 0
-    assert "\ncolours.png: in colour already, and coloured anew\n" in capsys.readouterr().out
+    assert f"\ncolours.png: {batch.IN_COLOUR}\n" in capsys.readouterr().out
 
 
 def test_on_a_gpu(folder, cuda_on_cpu, monkeypatch):
@@ -272,20 +274,20 @@ def test_how_many_pixels_models_see(weights):
 
 
 @pytest.mark.parametrize("argv, text", [
-    ("nothing.jpg", "there is no nothing.jpg: name a photo, a folder, or a pattern"),
-    ("photos/grey.jpg --saturation much", "expected a number of at least 0 and at most 100, got 'much'"),
-    ("photos/grey.jpg --saturation 1e30", "expected a number of at least 0 and at most 100, got '1e30'"),
-    ("photos/grey.jpg --temperature 0", "expected a number above 0, got '0'"),
+    ("nothing.jpg", "nothing.jpg"),
+    ("photos/grey.jpg --saturation much", "at least 0 and at most 100, got 'much'"),
+    ("photos/grey.jpg --saturation 1e30", "at least 0 and at most 100, got '1e30'"),
+    ("photos/grey.jpg --temperature 0", "above 0, got '0'"),
     ("photos/grey.jpg --hint 1,2,blue", "expected x,y,#rrggbb"),
     ("photos --hint 1,2,#0000ff", "--hint is for one photo, and there are 3"),
-    ("photos/grey.jpg --model zhang", "the weights of zhang do not come with colorize: name a file with --weights"),
+    ("photos/grey.jpg --model zhang", "weights of zhang"),
     ("photos/grey.jpg --model resnet", "invalid choice: 'resnet'"),
-    ("photos/grey.jpg --weights photos/grey.jpg", "is no weight file that this reads"),
+    ("photos/grey.jpg --weights photos/grey.jpg", "photos/grey.jpg is not"),
     ("photos/grey.jpg --weights gone.pth", "No such file or directory: gone.pth"),
-    ("photos/grey.jpg --weights weights.safetensors --model jetson", "holds weights of nano, not of jetson: leave"),
+    ("photos/grey.jpg --weights weights.safetensors --model jetson", "weights of nano, not of jetson"),
     ("photos/grey.jpg --device tpu", "expected 'cpu', 'cuda'"),
-    ("photos/grey.jpg -o photos/grey.jpg --force", "which is never overwritten"),
-    ("photos -o photos --force", "which is never overwritten"),
+    ("photos/grey.jpg -o photos/grey.jpg --force", "never overwritten"),
+    ("photos -o photos --force", "never overwritten"),
     ("photos/grey.jpg --mean --force", "--mean writes nothing"),
     ("photos/grey.jpg --sat 2", "unrecognized arguments: --sat 2"),
     ("", "the following arguments are required: PHOTO"),
@@ -304,15 +306,15 @@ def test_wrong_calls(folder, weights, capsys, argv, text):
 
 def test_a_hint_outside_of_the_photo_is_an_error_of_that_photo(folder, capsys):
     assert colorize("photos/grey.jpg", "--hint", "500,2,#0000ff") == 1
-    assert "the hint 500,2 is not in the photo of 120 x 90 pixels" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert err.startswith("colorize: photos/grey.jpg: ") and "500,2" in err and "120 x 90 pixels" in err
 
 
 def test_weights_that_do_not_ship(folder, capsys, monkeypatch):
     monkeypatch.setattr(shipped, "FILE", "/nowhere/nano.safetensors")
     assert colorize("photos/grey.jpg") == 2
-    assert capsys.readouterr().err == (
-        "colorize: the weights that ship with colorize are missing: /nowhere/nano.safetensors is not there. Install "
-        "colorize again, or name a file of weights with --weights\n")
+    err = capsys.readouterr().err
+    assert err.startswith("colorize: ") and "/nowhere/nano.safetensors" in err and "--weights" in err
 
 
 def test_damaged_weights(folder, capsys):
@@ -320,5 +322,5 @@ def test_damaged_weights(folder, capsys):
     model.net.scores.b.value[...] = np.nan
     save_model("nan.safetensors", model)
     assert colorize("photos/grey.jpg", "--weights", "nan.safetensors") == 1
-    assert "not finite: its weights are damaged" in capsys.readouterr().err
+    assert "its weights are damaged" in capsys.readouterr().err
     assert not os.path.exists("photos/grey.color.jpg")

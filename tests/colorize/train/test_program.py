@@ -118,8 +118,8 @@ def test_photos_are_weighed(tmp_path, capfd):
     assert status(*SHORT, "--data", folder, "--val", val, "--weigh", "a=2,b=0.5", "--out", tmp_path / "run") == 0
     said = capfd.readouterr().out
     assert "10 in" in said and ", 11 a pass, 3 validate" in said
-    assert "without photos, c: there are a, b" in refused(capfd, *SHORT, "--data", folder, "--weigh", "c=1", "--out",
-                                                          tmp_path / "no")
+    assert "folders c: choose from a, b" in refused(
+        capfd, *SHORT, "--data", folder, "--weigh", "c=1", "--out", tmp_path / "no")
     assert status("--resume", tmp_path / "run", "--steps", "22") == 0
     facts = []
     for flags in (["--weigh", "b=0"], []):
@@ -288,13 +288,13 @@ def test_two_programs_in_one_directory(tmp_path, capfd):
     (["--neighbours", "2.5"], "targets needs neighbours as an int, got 2.5"),
     (["--device", "gpu"], "device got 'gpu': expected 'cpu', 'cuda' or 'cuda:1'"),
     (["--freeze", "net"], "--freeze net leaves no weight of nano to train"),
-    (["--init", __file__], "is no weight file that this reads"),
+    (["--init", __file__], "is not a file of weights"),
     (["--data", __file__, "--crop", "none", "--resize", "short-side"], "256 x 256 pixels"),
     (["--augment", "rotate"], "expected none, flip, tenfold, or shares"),
     (["--weigh", "flowers"], "such as flowers=0.25,portraits=2; got 'flowers'"),
     (["--weigh", "=1"], "got '=1'"),
     (["--weigh", "a=-1"], "got 'a=-1'"),
-    (["--weigh", "a=1"], "scenes have no folders"),
+    (["--weigh", "a=1"], "scenes have no folders: give --data, or leave out --weigh"),
     (["--lr", "-1"], "expected a number above 0"),
     (["--freeze", "net.nose"], "no weight of nano has a name that begins with 'net.nose'"),
     (["--init", "missing.safetensors"], "missing.safetensors"),

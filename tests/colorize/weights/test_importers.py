@@ -23,7 +23,7 @@ def test_our_own_files(tmp_path):
 def test_files_of_nobody(tmp_path, data):
     path = tmp_path / "weights.bin"
     path.write_bytes(data)
-    with pytest.raises(ValueError, match="is no weight file that this reads"):
+    with pytest.raises(ValueError, match="is not a file of weights"):
         importers.load(path, models.build("jetson", width=0.1))
 
 
@@ -31,5 +31,5 @@ def test_files_that_are_not_there(tmp_path):
     model = models.build("jetson", width=0.1)
     with pytest.raises(FileNotFoundError):
         importers.load(tmp_path / "nothing.pth", model)
-    with pytest.raises(ValueError, match="a folder without a run's best.safetensors and without a TensorFlow"):
+    with pytest.raises(ValueError, match="a folder without .* best.safetensors or TensorFlow"):
         importers.load(tmp_path, model)

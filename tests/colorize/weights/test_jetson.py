@@ -33,14 +33,14 @@ def test_the_published_checkpoint_computes_what_it_did(given):
 
 def test_a_model_that_does_not_fit_stays_as_it_was():
     for options, message in (
-            ({"width": 0.5}, r"kernel has shape \(3, 3, 1, 75\) in the file and needs \(3, 3, 1, 38\)"),
+            ({"width": 0.5}, r"kernel has shape \(3, 3, 1, 75\) in the file, expected \(3, 3, 1, 38\)"),
             ({"batchnorm": False}, "extra decoder/layer_list/1/beta")):
         model = models.build("jetson", **options)
         before = [p.value.copy() for p in mc.params(model)]
         with pytest.raises(ValueError, match=message):
             importers.load(published(), model)
         assert all(np.array_equal(a, p.value) for a, p in zip(before, mc.params(model)))
-    with pytest.raises(ValueError, match="tensorflow file, and from those come weights for jetson: not for nano"):
+    with pytest.raises(ValueError, match="tensorflow file, .* jetson, .* nano"):
         importers.load(published(), models.build("nano"))
 
 
@@ -114,8 +114,8 @@ def test_checkpoints_made_here(tmp_path):
 
 
 @pytest.mark.parametrize("entry, message", [
-    ({5: 92}, r"shape \(2, 3, 4\) and 92 bytes"), ({4: 1 << 40}, "ends at byte"), ({6: 1}, "checksum does not fit"),
-    ({2: field(2, field(1, 1 << 62))}, "do not fit each other"), ({2: 5}, "do not fit each other"),
+    ({5: 92}, r"shape \(2, 3, 4\) and needs 96 bytes, got 92"), ({4: 1 << 40}, "ends at byte"), ({6: 1}, "checksum"),
+    ({2: field(2, field(1, 1 << 62))}, "got 96"), ({2: 5}, "got 96"),
 ])
 def test_entries_that_lie(tmp_path, entry, message):
     def mangle(name, fields):
@@ -138,7 +138,7 @@ def test_names_that_would_fill_the_memory(tmp_path):
     long = b"x" * 2000
     data = varint(0) + varint(2000) + varint(0) + long + (varint(2000) + varint(0) + varint(0)) * 1000
     data += struct.pack("<II", 0, 1)
-    with pytest.raises(ValueError, match="longer ones than 1024 bytes"):
+    with pytest.raises(ValueError, match="1024 bytes"):
         tensorbundle.block(data + b"\0" + struct.pack("<I", slow_crc(data + b"\0")), 0, len(data), 10)
 
 

@@ -54,7 +54,7 @@ def test_vgg16(tmp_path, root):
            ("predictions", [("kernel", np.zeros((2, 2)))])]
     path, layers = vgg_file(tmp_path / "vgg16.h5", model, top, root)
     said = importers.load(path, model)
-    assert "Keras's VGG16, 26 arrays of vgg-decoder; 3 of the file had no place" in said
+    assert "Keras's VGG16, 26 arrays of vgg-decoder; 3 arrays of the file" in said
     for name, (_, layer) in zip(VGG_NAMES, walk(model.net[0], Conv)):
         assert np.array_equal(layer.w.value, layers[name][0][1]) and np.array_equal(layer.b.value, layers[name][1][1])
 
@@ -122,7 +122,7 @@ def test_what_does_not_fit_is_listed(tmp_path):
     path, layers = vgg_file(tmp_path / "vgg16.h5", model, [("extra", [("kernel", np.zeros((4, 2)))])])
     with pytest.raises(ValueError, match="extra extra/kernel"):
         importers.load(path, model)
-    with pytest.raises(ValueError, match=r"kernel has shape \(3, 3, 3, 8\) in the file and needs \(3, 3, 3, 16\)"):
+    with pytest.raises(ValueError, match=r"kernel has shape \(3, 3, 3, 8\) in the file, expected \(3, 3, 3, 16\)"):
         importers.load(vgg_file(path, model)[0], models.build("vgg-decoder", width=0.25))
 
 
@@ -144,7 +144,7 @@ def test_links_out_of_the_file_are_refused(tmp_path):
         with h5py.File(path, "a") as file:
             del file["a"]
             file["a"] = link
-        with pytest.raises(ValueError, match="a in .* is a link to elsewhere"):
+        with pytest.raises(ValueError, match="a in .* is a link"):
             keras_h5.read(path)
     raw = tmp_path / "raw.bin"
     raw.write_bytes(b"secret" * 2)
@@ -164,7 +164,7 @@ def test_sizes_that_lie_cost_nothing(tmp_path):
     with h5py.File(path, "a") as file:
         del file["block1_conv1/block1_conv1/bias:0"]
         file["block1_conv1"].create_dataset("block1_conv1/bias:0", (1 << 38,), "f4", chunks=(1 << 16,))
-    with pytest.raises(ValueError, match=r"bias has shape \(274877906944,\) in the file and needs \(8,\)"):
+    with pytest.raises(ValueError, match=r"bias has shape \(274877906944,\) in the file, expected \(8,\)"):
         importers.load(path, model)
     with h5py.File(path, "a") as file:
         del file["block1_conv1/block1_conv1/bias:0"]

@@ -129,7 +129,7 @@ def test_the_dense_layers_of_vgg16_too(tmp_path):
     net = vgg16(torch)
     model = models.build("vgg-uv", preprocess="torch")
     said = importers.load(saved(torch, tmp_path / "vgg.pth", net.state_dict()), model)
-    assert "30 arrays" in said and "2 of the file had no place" in said          # classifier.6
+    assert "30 arrays" in said and "2 arrays of the file" in said          # classifier.6
     x = np.random.default_rng(0).normal(0, 1, (1, 224, 224, 3)).astype("float32")
     with torch.no_grad():
         hidden = net.classifier[:5](torch.flatten(net.features(planes(torch, x)), 1)).numpy()
@@ -148,8 +148,8 @@ def test_what_does_not_fit_is_listed_and_nothing_is_loaded(tmp_path):
     before = [p.value.copy() for p in mc.params(model)]
     with pytest.raises(ValueError) as e:
         importers.load(saved(torch, tmp_path / "wrong.pth", state), model)
-    for part in ("missing model_out.weight", "extra more", "model3.0.bias is of type int64",
-                 "model2.0.weight has shape (128, 64, 5, 5) in the file and needs (128, 64, 3, 3)"):
+    for part in ("missing model_out.weight", "extra more", "model3.0.bias has type int64",
+                 "model2.0.weight has shape (128, 64, 5, 5) in the file, expected (128, 64, 3, 3)"):
         assert part in str(e.value)
     assert all(np.array_equal(a, p.value) for a, p in zip(before, mc.params(model)))
     with pytest.raises(ValueError, match="build vgg-decoder with preprocess='torch'"):
@@ -272,12 +272,23 @@ FOUR = np.arange(4, dtype="<f4").tobytes()
 @pytest.mark.parametrize("offset, shape, strides, count, message", [
     (1, (4,), (1,), 4, "reaches beyond its storage of 4 numbers"), (0, (2, 2), (3, 1), 4, "reaches beyond"),
     (0, (1 << 40,), (1,), 4, "reaches beyond"), (0, (2,), (-1,), 4, "cannot be"), (-1, (2,), (1,), 4, "cannot be"),
-    (0, (2,), (1, 1), 4, "cannot be"), (0, (4,), (1,), 1 << 40, "do not fit each other"),
-    (0, "ab", "ab", 4, "cannot be"), (0, (1,) * 9, (1,) * 9, 4, "cannot be"),
+    (0, (2,), (1, 1), 4, "cannot be"), (0, (4,), (1,), 1 << 40, "4398046511104 bytes"),
+    (0, (5,), (1,), 5, "no plain entry of 20 bytes"), (0, "ab", "ab", 4, "cannot be"),
+    (0, (1,) * 9, (1,) * 9, 4, "cannot be"),
 ])
 def test_tensors_that_lie(tmp_path, offset, shape, strides, count, message):
     with pytest.raises(ValueError, match=message):
         torch_pickle.read(zip_of(tmp_path, tensor_pickle(object(), offset, shape, strides, count), FOUR))["x"].read()
+
+
+@KINDS
+def test_memos_count_up(tmp_path, zipped):
+    """The C unpickler makes room for as many as the highest number says: 4 GB for 2 ** 28."""
+    counted = b"\x80\x02}%s(X\x01\x00\x00\x00xq\x02K\x01u."
+    assert torch_pickle.read(wrapped(tmp_path, counted % b"q\x01", zipped)) == {}            # Python 2 began with 1
+    for high in (b"q\x02", b"r\x00\x00\x00\x10"):
+        with pytest.raises(ValueError, match="remembers object (2|268435456) after 0 others"):
+            torch_pickle.read(wrapped(tmp_path, counted % high, zipped))
 
 
 def test_zip_entries_that_lie(tmp_path):

@@ -42,15 +42,16 @@ def deconv(name, images, weights, tolerance=2e-5, **options):
                 "conv4 conv4w conv4x channel_sums", tolerance)
 
 
-def fused(f, activation):
+def fused(f, activation, groups=1):
     """A convolution as fuse calls it: activation(conv + b) * scale + shift."""
-    options = {"stride": 2, "padding": "same", "dilation": 1, "groups": 1}
+    options = {"stride": 2, "padding": "same", "dilation": 1, "groups": groups}
     if f is deconv4_then:
         options["output_padding"] = 0
     return lambda w, x, b, scale, shift: f(w, x, b, activation, scale, shift, **options)
 
 
 FIVE = (randn(3, 3, 24, 40, seed=1) / 15, randn(2, 33, 31, 24), *(randn(40, seed=i) for i in (2, 3, 4)))
+DEPTHWISE = (randn(3, 3, 1, 40, seed=1) * 2, randn(2, 33, 31, 40), *FIVE[2:])
 FIVE_BACK = (FIVE[0], randn(2, 17, 15, 40), *(a[:24] for a in FIVE[2:]))
 
 
@@ -90,24 +91,32 @@ CASES = [
     conv("conv 1-75 stride 2", (2, 65, 63, 1), (3, 3, 1, 75), padding="same", stride=2),
     conv("conv 64-128 4x4 stride 2", (2, 33, 31, 64), (4, 4, 64, 128), padding=1, stride=2),
     conv("conv 128-313 1x1", (2, 33, 31, 128), (1, 1, 128, 313)),
+    conv("conv 75 depthwise", (2, 33, 31, 75), (3, 3, 1, 75), padding=1, groups=75),
+    conv("conv 40 depthwise 5x5 stride 2", (2, 33, 31, 40), (5, 5, 1, 40), padding="same", stride=2, groups=40),
     conv("conv 64-2", (2, 33, 31, 64), (3, 3, 64, 2), padding=1),
     conv("conv 20-50 5x5 dilated", (2, 33, 31, 20), (5, 5, 20, 50), padding=2, dilation=2),
     conv("conv 1500-8 5x5", (1, 7, 6, 1500), (5, 5, 1500, 8), padding=2),
+    *(conv(f"depthwise {k}x{k} of {c}, stride {s}", (2, 21, 19, c), (k, k, 1, c), groups=c, padding="same", stride=s)
+      for k in (3, 5) for s in (1, 2) for c in (8, 96, 100)),
     deconv("deconv 105-90 stride 2", (2, 17, 15, 105), (3, 3, 90, 105), padding="same", stride=2),
     deconv("deconv 256-128 4x4 stride 2", (2, 17, 15, 256), (4, 4, 128, 256), padding=1, stride=2),
     deconv("deconv 75-2 stride 2", (2, 33, 31, 75), (3, 3, 2, 75), padding="same", stride=2),
     deconv("deconv 90-75", (2, 17, 15, 90), (3, 3, 75, 90), WINOGRAD, padding=1),
     case("conv, tanh, affine", fused(conv4_then, "tanh"), FIVE, "conv4_then", operator=False),
+    case("depthwise, relu6, affine", fused(conv4_then, "relu6", groups=40), DEPTHWISE, "conv4_then", operator=False),
+    case("depthwise deconv, relu6, affine", fused(deconv4_then, "relu6", groups=40), DEPTHWISE, "conv4x_then",
+         operator=False),
     case("deconv, sigm, affine", fused(deconv4_then, "sigm"), FIVE_BACK, "conv4x_then", operator=False),
     case("batchnorm", lambda x, p: mc.batchnorm(x, None, p, training=True), BATCH,
          "moments normalise normalise_back"),
     *(case(f"batchnorm, {name}", normalised(name), BATCH,
-           "moments normalise_then normalise_then_back") for name in ("relu", "tanh")),
+           "moments normalise_then normalise_then_back") for name in ("relu", "relu6", "tanh")),
     case("batchnorm at inference", lambda x, p: mc.batchnorm(x, mc.bnmoments(75, dtype=x.dtype), p, training=False),
          BATCH, "affine channel_sums"),
     *(case(f.__name__, f, (IMAGES * 2,), kernels) for f, kernels in (
-        (mc.relu, "relu reluback"), (mc.tanh, "tanh tanhback"), (mc.sigm, "sigm sigmback"), (mc.elu, "elu eluback"),
-        (mc.leaky_relu, "leaky_relu leakyback"), (mc.softplus, "softplus sigm"))),
+        (mc.relu, "relu reluback"), (mc.relu6, "relu6 relu6back"), (mc.tanh, "tanh tanhback"),
+        (mc.sigm, "sigm sigmback"), (mc.elu, "elu eluback"), (mc.leaky_relu, "leaky_relu leakyback"),
+        (mc.softplus, "softplus sigm"))),
     case("pool max", lambda x: mc.pool(x, window=3, stride=2, padding=1), (distinct(2, 65, 67, 64),),
          "poolmax poolmax_back"),
     case("pool avg", lambda x: mc.pool(x, mode="avg", padding="same"), (IMAGES,), "poolsum poolspread"),

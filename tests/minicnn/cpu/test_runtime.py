@@ -17,7 +17,7 @@ if os.environ.get("MINICNN_NUMBA") == "0":
     pytest.skip("MINICNN_NUMBA=0 asks for no kernels", allow_module_level=True)
 numba = need("numba")
 threadpoolctl = need("threadpoolctl")
-from minicnn.cpu import runtime as cpu  # noqa: E402
+from minicnn.cpu import parts, runtime as cpu  # noqa: E402
 
 # ------------------------------------------------------------------ a whole training step
 
@@ -260,7 +260,7 @@ def test_memory_that_stays_idle_goes_back(clean):
 
 
 def test_read_only_and_strided_arrays_compile_nothing_new():
-    from minicnn.ops.activation_cpu import _activated
+    from minicnn.cpu.activation import _activated
     x = randn(300, 300).astype("float32")
     expected, compiled = mc.tanh(x), len(_activated.signatures)
     turned, constant = x.T.copy().T, x.copy()
@@ -290,7 +290,7 @@ def every_float():
 
 def elementwise(f):
     """f of every element, compiled as inside a kernel."""
-    @numba.njit(error_model="numpy", fastmath=cpu.FLAGS)
+    @numba.njit(error_model="numpy", fastmath=parts.FLAGS)
     def loop(x, y):
         for i in range(len(x)):
             y[i] = f(x[i])
@@ -309,7 +309,7 @@ def relative(got, expected):
 @np.errstate(all="ignore")
 def test_exp():
     x = every_float()
-    y, expected = elementwise(cpu.exp)(x), np.exp(x.astype("float64"))
+    y, expected = elementwise(parts.exp)(x), np.exp(x.astype("float64"))
     assert np.array_equal(np.isnan(y), np.isnan(x))
     accurate = (x >= -87.3) & (x <= 88.3)
     assert relative(y[accurate], expected[accurate]) < 4e-7
@@ -320,7 +320,7 @@ def test_exp():
 @np.errstate(all="ignore")
 def test_tanh():
     x = every_float()
-    y, expected = elementwise(cpu.tanh)(x), np.tanh(x.astype("float64"))
+    y, expected = elementwise(parts.tanh)(x), np.tanh(x.astype("float64"))
     assert np.array_equal(np.isnan(y), np.isnan(x))
     normal = np.abs(x) > 1.2e-38
     assert relative(y[normal], expected[normal]) < 5e-7

@@ -14,6 +14,7 @@ from ...grids import (
     BATCHNORM,
     CONV,
     DECONV,
+    DEPTHWISE,
     ELEMENTS,
     POOL,
     UNPOOL,
@@ -28,7 +29,7 @@ from ...tools import CUDA_ON_CPU, distinct, gradients, missing, put, randn
 
 SOURCES = {p.name: p for p in (Path(__file__).parents[3] / "minicnn").rglob("*.cu")}
 GPUS = {"nano": (53, 1), "large": (90, 132)}
-ACTIVATIONS = (mc.relu, mc.tanh, mc.sigm, mc.leaky_relu, mc.elu, mc.softplus)
+ACTIVATIONS = (mc.relu, mc.relu6, mc.tanh, mc.sigm, mc.leaky_relu, mc.elu, mc.softplus)
 OPTIMIZERS = (mc.SGD, mc.Momentum, mc.Nesterov, mc.Adagrad, mc.Rmsprop, mc.Adadelta, mc.Adam)
 
 
@@ -40,7 +41,7 @@ def run(f, *args, **options):
 
 def activations():
     for f, shape in itertools.product(ACTIVATIONS, ELEMENTS):
-        run(f, distinct(*shape))
+        run(f, 4 * distinct(*shape, seed=1))
 
 
 def basic():
@@ -49,7 +50,7 @@ def basic():
 
 
 def batchnorm():
-    for shape, activation in itertools.product(BATCHNORM + [(2, 33, 31, 6)], (None, "relu", "tanh")):
+    for shape, activation in itertools.product(BATCHNORM + [(2, 33, 31, 6)], (None, "relu", "relu6", "tanh")):
         c, m = shape[-1], mc.bnmoments(shape[-1])
         run(lambda x, p, a=activation: mc.batchnorm(x, None, p, training=True, activation=a), randn(*shape),
             randn(2 * c))
@@ -69,6 +70,14 @@ def conv():
 
 def conv_weights():
     convolutions([CONV[26]._replace(x=(1, 60, 50, 6), w=(3, 3, 6, 5), options={})], mc.conv4, conv_arrays)
+
+
+def depthwise():
+    convolutions(DEPTHWISE[::2], mc.conv4, conv_arrays)
+    convolutions([case for case in DECONV if case.w[2] == 1], mc.deconv4, deconv_arrays)
+    whole = randn(2 * 24 * 20 * 40 + 1, seed=2)[1:].reshape(2, 24, 20, 40)         # begins beside 16 bytes
+    for stride in (1, 2):
+        run(lambda w, x, s=stride: mc.conv4(w, x, groups=40, stride=s), randn(3, 3, 1, 40), whole)
 
 
 def dropout():
@@ -109,8 +118,8 @@ def optimizers():
 
 
 WORKS = {"activation.cu": activations, "basic.cu": basic, "batchnorm.cu": batchnorm, "conv.cu": conv,
-         "conv_weights.cu": conv_weights, "dropout.cu": dropout, "loss.cu": losses, "optimizers.cu": optimizers,
-         "pool.cu": pool}
+         "conv_weights.cu": conv_weights, "depthwise.cu": depthwise, "dropout.cu": dropout, "loss.cu": losses,
+         "optimizers.cu": optimizers, "pool.cu": pool}
 
 
 @pytest.mark.parametrize("gpu", GPUS)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import minicnn as mc
+from minicnn.cuda.conv import _columns
 from minicnn.ops.conv import conv4_then, deconv4_then
-from minicnn.cuda.conv import columns
 
 from ...cuda_on_cpu import Running, installed, loader
 from ...tools import CUDA_ON_CPU, FLOAT64, check, close, gradients, missing, put, randn
@@ -67,13 +67,14 @@ def test_layers(counting, f, w, x, options):
     assert counting.launched["gather"] == 3 and counting.launched["weights"] == 1
 
 
-@pytest.mark.parametrize("activation", [None, "relu", "tanh", "sigm", "leaky_relu", "elu"])
+@pytest.mark.parametrize("activation", [None, "relu", "relu6", "tanh", "sigm", "leaky_relu", "elu"])
 @pytest.mark.parametrize("affine", [False, True], ids=["", "affine"])
+@pytest.mark.parametrize("groups, stride", [(1, 2), (6, 1), (6, 2)])
 @pytest.mark.parametrize("f", [conv4_then, deconv4_then], ids=lambda f: f.__name__)
-def test_what_follows_a_convolution(cuda_on_cpu, f, activation, affine):
-    w, x, b = arrays(mc.conv4, (3, 3, 6, 6), (2, 9, 7, 6))
+def test_what_follows_a_convolution(cuda_on_cpu, f, groups, stride, activation, affine):
+    w, x, b = arrays(mc.conv4, (3, 3, 6 // groups, 6), (2, 9, 7, 6))
     scale, shift = (randn(6, seed=4), randn(6, seed=5)) if affine else (None, None)
-    options = {"stride": 2, "padding": 1, "dilation": 1, "groups": 1}
+    options = {"stride": stride, "padding": 1, "dilation": 1, "groups": groups}
     if f is deconv4_then:
         options["output_padding"] = 0
 
@@ -83,7 +84,7 @@ def test_what_follows_a_convolution(cuda_on_cpu, f, activation, affine):
     close(CUDA_ON_CPU, run(CUDA_ON_CPU.put), run(FLOAT64.put))
 
 
-@pytest.mark.parametrize("activation", ["relu", "tanh", "sigm", "leaky_relu"])
+@pytest.mark.parametrize("activation", ["relu", "relu6", "tanh", "sigm", "leaky_relu"])
 def test_special_values_pass_through_the_epilogue(cuda_on_cpu, activation):
     special = np.array([np.nan, np.inf, -np.inf, -0.0, 1e-30, 3e-4, 0.5499, 0.5501, 20, -90, 1e30, -1e30])
     x = special.astype("float32").reshape(1, 1, -1, 1)
@@ -110,8 +111,8 @@ def test_weights_that_are_not_contiguous_are_copied(cuda_on_cpu):
 
 def test_tiles_waste_little():
     for channels in (75, 90, 105):
-        tx, tn = columns(channels)
+        tx, tn = _columns(channels)
         assert -(-channels // (tx * tn)) * tx * tn <= 1.07 * channels
     for channels in range(1, 600):
-        tx, tn = columns(channels)
+        tx, tn = _columns(channels)
         assert 256 % tx == 0 and -(-channels // (tx * tn)) * tx * tn <= max(1.5 * channels, channels + 3)

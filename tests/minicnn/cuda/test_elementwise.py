@@ -65,8 +65,9 @@ each_shape = pytest.mark.parametrize("channels, rows", CHANNELS)
 
 # ------------------------------------------------------------------ activations
 
-ACTIVATIONS = {mc.relu: oracles.relu, mc.tanh: oracles.tanh, mc.sigm: oracles.sigm, mc.leaky_relu: oracles.leaky_relu,
-               mc.elu: oracles.elu, mc.softplus: oracles.softplus}
+ACTIVATIONS = {mc.relu: oracles.relu, mc.relu6: oracles.relu6, mc.tanh: oracles.tanh,
+               mc.sigm: oracles.sigm, mc.leaky_relu: oracles.leaky_relu, mc.elu: oracles.elu,
+               mc.softplus: oracles.softplus}
 each_activation = pytest.mark.parametrize("f", ACTIVATIONS, ids=lambda f: f.__name__)
 
 
@@ -100,8 +101,9 @@ def test_tanh_is_good_to_the_last_digits(gpu):
 
 
 SPECIAL = [np.nan, np.inf, -np.inf, 0.0, 1e38, -1e38]
-LIMITS = {mc.relu: [np.nan, np.inf, 0, 0, 1e38, 0], mc.tanh: [np.nan, 1, -1, 0, 1, -1],
-          mc.sigm: [np.nan, 1, 0, .5, 1, 0], mc.leaky_relu: [np.nan, np.inf, -np.inf, 0, 1e38, -1e36],
+LIMITS = {mc.relu: [np.nan, np.inf, 0, 0, 1e38, 0], mc.relu6: [np.nan, 6, 0, 0, 6, 0],
+          mc.tanh: [np.nan, 1, -1, 0, 1, -1], mc.sigm: [np.nan, 1, 0, .5, 1, 0],
+          mc.leaky_relu: [np.nan, np.inf, -np.inf, 0, 1e38, -1e36],
           mc.elu: [np.nan, np.inf, -1, 0, 1e38, -1], mc.softplus: [np.nan, np.inf, 0, np.log(2), 1e38, 0]}
 
 
@@ -188,11 +190,12 @@ def near_moments(x, size):
 
 
 @pytest.mark.parametrize("channels, rows", [(1, 5001), (3, 700), (75, 131), (129, 30), (313, 40), (2050, 7), (75, 1)])
-@pytest.mark.parametrize("activation", [None, "relu", "tanh"])
+@pytest.mark.parametrize("activation", [None, "relu", "relu6", "tanh"])
 def test_batchnorm(gpu, channels, rows, activation):
     x = single(randn(rows, channels, seed=1) * 2 + 3)
-    params = single(np.concatenate([randn(channels, seed=2) + 1, randn(channels, seed=3)]))
-    after = {None: lambda v: v, "relu": lambda v: np.maximum(v, 0), "tanh": np.tanh}[activation]
+    params = single(np.concatenate([3 * randn(channels, seed=2) + 1, randn(channels, seed=3)]))
+    after = {None: lambda v: v, "relu": lambda v: np.maximum(v, 0), "relu6": lambda v: np.clip(v, 0, 6),
+             "tanh": np.tanh}[activation]
     near(mc.batchnorm(put(x), None, put(params), training=True, activation=activation),
          after(oracles.batchnorm(x, None, None, params)))
     near(mc.batchnorm(put(x), training=True, activation=activation), after(oracles.batchnorm(x, None, None, None)))
@@ -219,7 +222,7 @@ def backwards(x, params=None, *, dy, after):
     xhat = (x - x.mean(axis=0)) * inv
     scale, shift = (1, 0) if params is None else (params[:c], params[c:])
     z = xhat * scale + shift
-    dz = dy * {None: 1, "relu": z > 0, "tanh": 1 - np.tanh(z) ** 2}[after]
+    dz = dy * {None: 1, "relu": z > 0, "relu6": (z > 0) & (z < 6), "tanh": 1 - np.tanh(z) ** 2}[after]
     dxhat = dz * scale
     dx = inv * (dxhat - dxhat.mean(axis=0) - xhat * (dxhat * xhat).mean(axis=0))
     return dx, np.concatenate([(dz * xhat).sum(axis=0), dz.sum(axis=0)])

@@ -36,7 +36,7 @@ extern "C" __global__ void __launch_bounds__(128, 2) pick(const unsigned char* x
 def source(tmp_path):
     """A Source of TEXT."""
     (tmp_path / "some.cu").write_text(TEXT)
-    return cuda.Source(str(tmp_path / "some_cuda.py"), "some.cu")
+    return cuda.Source(str(tmp_path / "some.py"), "some.cu")
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_included_files_keep_their_lines(tmp_path, cuda_on_cpu):
     (tmp_path / "some.cu").write_text('// A comment.\n#include "half.cuh"\n' + TEXT)
     assert cuda.read(str(tmp_path / "some.cu")).splitlines()[5:7] == ['#line 3 "some.cu"', TEXT.splitlines()[0]]
     with pytest.raises(RuntimeError, match=r"half.cuh:2:\d+: error: .*MC_TWO"):
-        cuda.Source(str(tmp_path / "some_cuda.py"), "some.cu").launch("scale", 1, (None, None, None, 0, 1), {"C": 1})
+        cuda.Source(str(tmp_path / "some.py"), "some.cu").launch("scale", 1, (None, None, None, 0, 1), {"C": 1})
 
 
 @pytest.mark.parametrize("text, words", [

@@ -6,10 +6,11 @@ import minicnn as mc
 
 from ... import oracles
 from ...grids import ELEMENTS
-from ...tools import FLOAT64, check, close, distinct, gradients, put
+from ...tools import FLOAT64, check, close, distinct, gradients, put, single
 
-ACTIVATIONS = [(mc.relu, oracles.relu), (mc.tanh, oracles.tanh), (mc.sigm, oracles.sigm), (mc.selu, oracles.selu),
-               (mc.leaky_relu, oracles.leaky_relu), (mc.elu, oracles.elu), (mc.softplus, oracles.softplus)]
+ACTIVATIONS = [(mc.relu, oracles.relu), (mc.relu6, oracles.relu6), (mc.tanh, oracles.tanh), (mc.sigm, oracles.sigm),
+               (mc.selu, oracles.selu), (mc.leaky_relu, oracles.leaky_relu), (mc.elu, oracles.elu),
+               (mc.softplus, oracles.softplus)]
 each_activation = pytest.mark.parametrize("f, oracle", ACTIVATIONS, ids=[f.__name__ for f, _ in ACTIVATIONS])
 
 
@@ -57,8 +58,21 @@ def test_elu_of_other_alphas(backend, alpha):
     check(backend, lambda x: mc.elu(x, alpha), lambda x: oracles.elu(x, alpha=alpha), distinct(4, 5))
 
 
-def test_relu_has_gradient_0_at_0(backend):
-    close(backend, gradients(backend, mc.relu, np.zeros(3))[0], np.zeros(3))
+@pytest.mark.parametrize("shape", ELEMENTS, ids=str)
+def test_relu6_at_both_ends(backend, shape):
+    check(backend, mc.relu6, oracles.relu6, single(4 * distinct(*shape)))
+
+
+@pytest.mark.parametrize("f, kinks", [(mc.relu, [0, -0.0]), (mc.relu6, [0, -0.0, 6])])
+def test_relu_has_gradient_0_at_its_kinks(backend, f, kinks):
+    close(backend, gradients(backend, f, np.array(kinks, "float64"))[0], np.zeros(len(kinks)))
+
+
+def test_nan_stays_visible(backend):
+    x = np.array([np.nan, 1.0, -np.inf, np.inf])
+    for f in (mc.relu, mc.relu6):
+        close(backend, f(put(backend, x)), np.array([np.nan, 1, 0, 6 if f is mc.relu6 else np.inf]))
+        assert np.isnan(backend.get(gradients(backend, f, x)[0])).tolist() == [True, False, False, False]
 
 
 @each_activation

@@ -4,7 +4,7 @@ import pytest
 
 import minicnn as mc
 
-from ...grids import BATCHNORM, CONV, DECONV, POOL, conv_arrays, deconv_arrays, labels, pool_arguments
+from ...grids import BATCHNORM, CONV, DECONV, DEPTHWISE, POOL, conv_arrays, deconv_arrays, labels, pool_arguments
 from ...tools import distinct, need, randn
 
 torch = need("torch")
@@ -68,7 +68,7 @@ def surrounded(t, pads, value=0.0):
     return F.pad(t, (left, right, top, bottom), value=value)
 
 
-@pytest.mark.parametrize("case", [c for c in CONV if c.x[0]], ids=str)
+@pytest.mark.parametrize("case", [c for c in CONV + DEPTHWISE if c.x[0]], ids=str)
 def test_conv4(case):
     o = case.options
 
@@ -148,11 +148,18 @@ def test_batchnorm(shape, training):
 
 
 @pytest.mark.parametrize("name, theirs", [
-    ("relu", F.relu), ("tanh", torch.tanh), ("sigm", torch.sigmoid), ("selu", F.selu), ("elu", F.elu),
-    ("leaky_relu", F.leaky_relu), ("softplus", F.softplus), ("softmax", lambda x: F.softmax(x, -1)),
-    ("logsoftmax", lambda x: F.log_softmax(x, -1)), ("logsumexp", lambda x: torch.logsumexp(x, -1))])
+    ("relu", F.relu), ("relu6", F.relu6), ("tanh", torch.tanh), ("sigm", torch.sigmoid),
+    ("selu", F.selu), ("elu", F.elu), ("leaky_relu", F.leaky_relu), ("softplus", F.softplus),
+    ("softmax", lambda x: F.softmax(x, -1)), ("logsoftmax", lambda x: F.log_softmax(x, -1)),
+    ("logsumexp", lambda x: torch.logsumexp(x, -1))])
 def test_activations_and_softmax(name, theirs):
     agree(getattr(mc, name), theirs, distinct(3, 5))
+
+
+def test_relu6():
+    x = 4 * distinct(3, 5)
+    assert (x > 6).any() and (x < 0).any()
+    agree(mc.relu6, F.relu6, x)
 
 
 def test_nll():

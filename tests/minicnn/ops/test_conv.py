@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 import minicnn as mc
 
 from ... import oracles
-from ...grids import CONV, DECONV, conv_arrays, deconv_arrays
+from ...grids import CONV, DECONV, DEPTHWISE, conv_arrays, deconv_arrays
 from ...tools import FLOAT64, check, close, put, randn
 
 
-@pytest.mark.parametrize("case", CONV, ids=str)
+@pytest.mark.parametrize("case", CONV + DEPTHWISE, ids=str)
 def test_conv4(backend, case):
     check(backend, mc.conv4, oracles.conv4, *conv_arrays(case), **case.options)
 
@@ -23,7 +23,7 @@ def test_deconv4(backend, case):
     check(backend, mc.deconv4, oracles.deconv4, *deconv_arrays(case), **case.options)
 
 
-@pytest.mark.parametrize("case", CONV, ids=str)
+@pytest.mark.parametrize("case", CONV + DEPTHWISE, ids=str)
 def test_conv4w_and_conv4x(backend, case):
     w, x, b = conv_arrays(case)
     dy = randn(*oracles.conv4(w, x, b, **case.options).shape, seed=4)
@@ -43,7 +43,7 @@ def test_without_bias(backend):
     check(backend, mc.deconv4, oracles.deconv4, w, x, **DECONV[2].options)
 
 
-@pytest.mark.parametrize("case", CONV[::4], ids=str)
+@pytest.mark.parametrize("case", CONV[::4] + DEPTHWISE[16:24], ids=str)
 def test_second_derivatives(case):
     """The gradient of a gradient, each of them conv4, conv4w or conv4x again."""
     w, x, _ = conv_arrays(case)
@@ -145,6 +145,10 @@ def test_the_bias_of_each_channel_gets_its_own_gradient(backend):
     (lambda w, x: mc.conv4(w[:, :, :1], x), r"\(3, 3, 1, 4\).*\(1, 5, 6, 2\)"),
     (lambda w, x: mc.conv4(w, x[:, :2]), r"3 x 3 pixels does not fit .*\(1, 2, 6, 2\)"),
     (lambda w, x: mc.conv4(w, x, groups=3), r"groups=3"),
+    (lambda w, x: mc.conv4(w[:, :, :1, :3], x, groups=2), r"\(3, 3, 1, 3\) with groups=2 .* multiple of 2"),
+    (lambda w, x: mc.conv4(w[:, :, :1], x, groups=4), r"\(3, 3, 1, 4\) with groups=4 .*\(1, 5, 6, 2\): they take 4"),
+    (lambda w, x: mc.conv4(w[:, :, :1, :2], x, np.ones(1), groups=2), r"bias of shape \(2,\), got \(1,\)"),
+    (lambda w, x: mc.conv4w(w[:, :, :1, :2], x, x, groups=2), r"give \(1, 3, 4, 2\), but dy has shape"),
     (lambda w, x: mc.conv4(w, x, stride=0), r"stride of at least 1, got 0"),
     (lambda w, x: mc.conv4(w, x, padding=-1), r"padding of at least 0, got -1"),
     (lambda w, x: mc.conv4(w, x, padding="valid"), r"padding='valid': use an int"),
