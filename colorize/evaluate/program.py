@@ -114,7 +114,7 @@ def folder(path):
 
 
 def plan(args, given, photos, mean, out):
-    """Print what will happen. One photo is measured twice to tell how long all of them will take."""
+    """Print what will happen, and how long it will take."""
     for answer in given:
         model = f"{answer.name}, {answer.parameters:,} parameters; " if answer.name else ""
         print(f"{answer.label}: {model}{answer.about}")
@@ -124,27 +124,39 @@ def plan(args, given, photos, mean, out):
           + (f"; {len(photos.damaged)} are left out" if photos.damaged else ""))
     print(f"mean ab: {mean[0]:.2f}, {mean[1]:.2f}" + ("" if args.mean_ab else " (these photos' own)"))
     print(f"writing to {out}")
+    fits(args, given, photos, count)
+    seconds = timed(args, given, photos, mean)
+    print(f"time: {seconds:.2f} s a photo, {seconds * count / 60:.1f} minutes in all", flush=True)
+
+
+def fits(args, given, photos, count):
+    """Raise an error if there are too few photos, or if they would not fit into memory."""
+    free = available()
     if args.as_published:
         if count < LEAST:
             raise ValueError(f"--as-published needs {LEAST} photos or more, over which the windows of its SSIM "
                              f"reach, got {count}")
-        need, free = count * args.size ** 2 * 8 * (len(given) + 3 + args.oracle) * 3, available()
+        need = count * args.size ** 2 * 8 * (len(given) + 3 + args.oracle) * 3
         if free is not None and need > free:
             raise MemoryError(f"--as-published keeps all photos, which needs about {need / 1e9:.1f} GB, and "
                               f"{free / 1e9:.1f} GB are free: use a smaller --size or --limit")
-    need, free = photos.largest * args.size ** 2 * BYTES, available()
+    need = photos.largest * args.size ** 2 * BYTES
     if free is not None and need > free:
         raise MemoryError(f"a photo of {args.size} pixels needs about {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB "
                           "are free: use a smaller --size")
+
+
+def timed(args, given, photos, mean):
+    """The seconds that a photo takes."""
     name, rgb, found = next(photos.each(args.size, [a for a in given if a.name is None]))
-    for _ in range(2):                      # the first one compiles
+    for _ in range(2):                      # the first time includes compiling
         start = time.perf_counter()
         metrics = Metrics(mean, models=[a.label for a in given], window=window(args))
         lab = rgb_to_lab(to(current(), rgb[None]))
         said = {label: ab[None] for label, ab in asked(given, rgb, found).items()}
         metrics.add(lab[..., :1], said, lab[..., 1:])
         seconds = time.perf_counter() - start
-    print(f"time: {seconds:.2f} s a photo, {seconds * count / 60:.1f} minutes in all", flush=True)
+    return seconds
 
 
 # ------------------------------------------------------------------ the photos
