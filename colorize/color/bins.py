@@ -1,4 +1,4 @@
-"""Quantised colour: sets of ab bins, how colours become bins and scores become colours, and how common each bin is.
+"""Quantised colour: sets of ab bins, the way from colours to bins and from scores to colours, and each bin's share.
 
     bins = gamut(10)                        # the 313 bins of Zhang et al.
     labels = bins.encode(ab)                # or bins.soft(ab)
@@ -21,7 +21,7 @@ __all__ = ["Bins", "Prior", "gamut", "grid18"]
 
 
 def gamut(step=10):
-    """The in-gamut grid points as bins, sorted by a, then b: step 10 gives the 313 published ones, 20 gives 101.
+    """The in-gamut grid points as bins, sorted by a, then b. Step 10 gives the 313 published bins, step 20 gives 101.
 
     >>> len(gamut(10)), len(gamut(30))
     (313, 54)
@@ -34,7 +34,7 @@ def gamut(step=10):
 def grid18():
     """The 18 x 18 grid over -110 .. 110: 324 bins, of which sRGB reaches 181.
 
-    Neutral grey lies on a corner of four bins, so decoding to centres tints it: see `Bins.means`.
+    Neutral grey lies on a corner of four bins, so decoding to their centres tints it; `Bins.means` avoid that.
 
     >>> grid18().encode(np.array([[0., 0.], [-500., -500.], [500., 500.]]))
     array([171,   0, 323], dtype=int32)
@@ -43,7 +43,7 @@ def grid18():
 
 
 class Bins:
-    """A set of ab bins: `centres` (q, 2) float32, and `means`, the colours that decoding to "bin mean" gives.
+    """A set of ab bins, with `centres` (q, 2), float32, and `means`, the colours that decoding to "bin mean" gives.
 
     `means` are the centres until you set them, for instance to the `means` of a Prior.
     """
@@ -65,7 +65,7 @@ class Bins:
         return f"{type(self).__name__}(q={self.q})"
 
     def subset(self, mask):
-        """The bins where mask (q,) is true, such as those that occur: `bins.subset(prior.counts > 0)`."""
+        """The bins where mask (q,) is true. `bins.subset(prior.counts > 0)` are those that occur."""
         mask = np.asarray(mask)
         if mask.dtype != bool or mask.shape != (self.q,) or not mask.any():
             raise ValueError(f"subset needs a mask of {self.q} booleans, not all False, "
@@ -75,7 +75,7 @@ class Bins:
         return chosen
 
     def reachable(self):
-        """Which bins (q,) are nearest to some sRGB colour. The faces of the RGB cube show it: they have every ab.
+        """Which bins (q,) are nearest to some sRGB colour. The faces of the RGB cube have every ab, so they suffice.
 
         >>> int(gamut(10).reachable().sum()), int(grid18().reachable().sum())
         (261, 181)
@@ -87,7 +87,7 @@ class Bins:
     # -------------------------------------------------------------- colours to bins
 
     def encode(self, ab):
-        """The index (int32, ...) of the bin nearest to each of ab (..., 2); -1, which losses skip, for NaN.
+        """The index (...), int32, of the bin nearest to each of ab (..., 2). NaN gives -1, which losses skip.
 
         >>> gamut(10).encode(np.array([[[0., 0.], [1., 6.]]]))
         array([[120, 121]], dtype=int32)
@@ -95,9 +95,9 @@ class Bins:
         return nearest(_flat("encode", ab), _main(self.centres)).reshape(ab.shape[:-1])
 
     def soft(self, ab, k=5, sigma=5):
-        """Soft targets (indices, values), both (..., k): the k nearest bins, weighted by a Gaussian; for mc.nll.
+        """Soft targets for mc.nll: (indices, values), both (..., k), of the k nearest bins with Gaussian weights.
 
-        sigma is in ab units. Zhang et al. write k = 5, their release has 10. NaN gives index -1 and value 0.
+        sigma is in ab units. The paper of Zhang et al. has k = 5, their release 10. NaN gives index -1 and value 0.
 
         >>> gamut(10).soft(np.zeros((1, 2)))[1].round(3)
         array([[0.649, 0.088, 0.088, 0.088, 0.088]])
@@ -114,9 +114,9 @@ class Bins:
     def decode(self, scores, how="mean", T=0.38, weights=None):
         """ab (..., 2) of raw scores (..., q), which softmax would turn into probabilities.
 
-        how: "mean", "mode" (the centre of the best bin), "bin mean" (its entry in `means`), or "annealed": the mean
-        after probabilities ** (1 / T), between the mode (T near 0) and the mean (T = 1). `weights` (q,) are those of
-        the loss that the model was trained with; they are divided out of the probabilities.
+        how: "mean"; "mode", the centre of the best bin; "bin mean", its entry in `means`; or "annealed", the mean
+        after probabilities ** (1 / T), which lies between the mode (T near 0) and the mean (T = 1). weights (q,): the
+        class weights of the training loss, which are divided out of the probabilities.
 
         >>> gamut(10).decode(np.eye(313)[[0]] * 99, "mode")
         array([[-90.,  50.]])
@@ -151,7 +151,7 @@ def _expected(scores, bias, scale, centres):
 
 
 class _Square(Bins):
-    """A whole n x n grid over -110 .. 110. Colours outside belong to the bins at its edge."""
+    """An n x n grid over -110 .. 110. Colours outside of it belong to the bins at its edge."""
 
     def encode(self, ab):
         n = int(self.q ** 0.5)
@@ -171,12 +171,12 @@ def _flat(name, ab):
 
 
 def _main(x):
-    """x in main memory: bins travel along when a model is copied to a GPU."""
+    """x in main memory. The bins may be on a GPU, since they are copied with their model."""
     return to("cpu", x)
 
 
 def _beside(scores, x):
-    """x with the dtype of the scores, and where they are."""
+    """x on the device and with the dtype of the scores."""
     return (xp(scores).asarray(x) if on_gpu(scores) else _main(x)).astype(scores.dtype)
 
 
@@ -184,13 +184,13 @@ def _beside(scores, x):
 
 
 class Prior:
-    """How often each bin occurs: `counts` (q,) of pixels and `sums` (q, 2) of their ab, gathered batch by batch."""
+    """How often each bin occurs. It gathers `counts` (q,) of pixels and `sums` (q, 2) of their ab, batch by batch."""
 
     def __init__(self, bins):
         self.bins, self.counts, self.sums = bins, np.zeros(bins.q, "int64"), np.zeros((bins.q, 2))
 
     def add(self, ab):
-        """Count the pixels of ab (..., 2); NaN does not count."""
+        """Count the pixels of ab (..., 2), but for NaN."""
         labels, ab = _main(self.bins.encode(ab)).reshape(-1), _main(ab).reshape(-1, 2)
         if (labels < 0).any():
             labels, ab = labels[labels >= 0], ab[labels >= 0]
@@ -207,12 +207,12 @@ class Prior:
 
     @property
     def means(self):
-        """The mean ab (q, 2) of each bin's pixels, float32; the centre where there are none."""
+        """The mean ab (q, 2) of each bin's pixels, float32. A bin without pixels gives its centre."""
         means = self.sums / np.maximum(self.counts, 1)[:, None]
         return np.where(self.counts[:, None] > 0, means, _main(self.bins.centres)).astype("float32")
 
     def smoothed(self, sigma=5):
-        """p with each bin's share spread over the bins around it by a Gaussian in the ab plane; sums to 1."""
+        """p (q,), of which each bin's share is spread over the bins around it by a Gaussian. The sum stays 1."""
         if not number("smoothed", "sigma", sigma) >= 0:
             raise ValueError(f"smoothed needs sigma of at least 0, got {sigma}")
         if sigma == 0:
@@ -223,10 +223,10 @@ class Prior:
         return self.p @ (kernel / kernel.sum(axis=1, keepdims=True))
 
     def zhang(self, lambda_=0.5, sigma=5):
-        """Class weights (q,) float32, 1 / ((1 - lambda) p~ + lambda / Q) with p~ smoothed, scaled to sum p~ w = 1.
+        """Class weights w (q,), float32: 1 / ((1 - lambda) p~ + lambda / Q), scaled so that the sum of p~ w is 1.
 
-        Q counts the bins that occur, and only these have a share lambda / Q. The others get the largest weight among
-        these (the formula's would have no bound).
+        p~ is `smoothed`, and Q the number of bins that occur. The other bins get the largest weight of these, since
+        the formula would give them weights without a bound.
         """
         if not 0 <= number("zhang", "lambda_", lambda_) <= 1:
             raise ValueError(f"zhang needs lambda_ from 0 to 1, got {lambda_}")
@@ -237,7 +237,7 @@ class Prior:
         return (weights / (p @ weights)).astype("float32")
 
     def minus_log(self):
-        """Class weights (q,) float32, -log p, as on the Knet slides; bins without pixels count as if they had one."""
+        """Class weights -log p (q,), float32, as on the Knet slides. Bins without pixels count as if they had one."""
         return -np.log(np.maximum(self.p, 1 / self.counts.sum())).astype("float32")
 
     def save(self, path):
@@ -246,7 +246,7 @@ class Prior:
 
     @staticmethod
     def load(path, bins):
-        """The Prior that `save` wrote, for the same bins."""
+        """Read the Prior that `save` wrote for the same bins."""
         try:
             with safe_open(str(path), framework="numpy") as file:
                 if sorted(file.keys()) != ["centres", "counts", "sums"]:

@@ -5,8 +5,8 @@ from minicnn.cpu import parts
 from minicnn.cpu.parts import kernel
 from minicnn.cpu.runtime import ready, run
 
-GRAIN = 1 << 16                             # scores a piece
-LANES = 16                                  # maxima taken side by side: one alone would not be vectorised
+GRAIN = 1 << 16                             # scores in a piece of work
+LANES = 16                                  # maxima taken side by side, so that the loop is vectorised
 
 
 def expected(scores, bias, scale, centres):
@@ -19,7 +19,7 @@ def expected(scores, bias, scale, centres):
 
 @kernel
 def _expected(start, stop, scratch, scores, bias, scale, centres, ab):
-    """Of each row the mean of the centres (2, q), weighted by softmax."""
+    """The mean of the centres (2, q) for each row, weighted by the softmax of its scores."""
     lanes, e, ca, cb = scratch[:LANES], scratch[LANES:], centres[0], centres[1]
     for r in range(start, stop):
         row = scores[r]
@@ -28,7 +28,7 @@ def _expected(start, stop, scratch, scores, bias, scale, centres, ab):
             part, biases, out = row[low:low + LANES], bias[low:low + LANES], e[low:low + LANES]
             for i in range(len(part)):
                 out[i] = (part[i] + biases[i]) * scale
-                lanes[i] = out[i] if out[i] > lanes[i] else lanes[i]    # passes over NaN, which the sum then shows
+                lanes[i] = out[i] if out[i] > lanes[i] else lanes[i]    # skips NaN, which the sum then shows
         top = lanes.max()
         total, a, b = np.float32(0), np.float32(0), np.float32(0)
         for i in range(len(row)):

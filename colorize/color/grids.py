@@ -1,4 +1,4 @@
-"""Where the ab bins lie: the corners of grid cells that overlap the sRGB gamut, and the Knet slides' 18x18 grid."""
+"""Where the ab bins lie: on the corners of grid cells that overlap the sRGB gamut, or on the Knet slides' grid."""
 import functools
 
 import numpy as np
@@ -12,10 +12,10 @@ EDGE = 110                                  # the 18x18 grid spans -110 .. 110 o
 
 @functools.lru_cache(maxsize=None)
 def in_gamut(step):
-    """The in-gamut grid points (Q, 2), multiples of `step`, sorted by a, then b: 313 of them for step 10.
+    """The in-gamut grid points (Q, 2), multiples of `step`, sorted by a, then b. Step 10 gives 313 of them.
 
-    They are the corners of every grid cell that overlaps the convex hull of the sRGB gamut as seen along L. Zhang et
-    al. published the set for step 10 as a file; this rule gives it exactly, order included.
+    They are the corners of all grid cells that overlap the convex hull of the sRGB gamut as seen along L. For step 10
+    this rule gives exactly the file that Zhang et al. published, order included.
     """
     hull = gamut_hull()
     low, high = np.floor(hull.min(axis=0) / step).astype(int), np.ceil(hull.max(axis=0) / step).astype(int)
@@ -26,7 +26,7 @@ def in_gamut(step):
 
 
 def gamut_hull():
-    """Corners (n, 2) of the convex hull of all ab that sRGB has, anticlockwise: the cube's 12 edges span it."""
+    """The corners (n, 2) of the convex hull of all ab that sRGB has, anticlockwise. The cube's 12 edges span it."""
     ramp = np.linspace(0, 1, 256)
     edges = [np.insert(np.repeat([[p, q]], 256, axis=0), axis, ramp, axis=1)
              for axis in range(3) for p in (0.0, 1.0) for q in (0.0, 1.0)]
@@ -57,7 +57,7 @@ def _cross(u, v):
 
 
 def _overlap(cells, hull):
-    """Which cells (n, 4 corners, 2) share some area with the hull: no edge of either separates the two."""
+    """Which cells (n, 4 corners, 2) share some area with the hull. They do if no edge of either separates the two."""
     edges = np.roll(hull, -1, axis=0) - hull
     inside = _cross(edges, cells[:, :, None] - hull) > 0                # (cells, corners, edges)
     boxes = (cells.max(axis=1) > hull.min(axis=0)) & (cells.min(axis=1) < hull.max(axis=0))

@@ -1,7 +1,7 @@
-"""The nearest of some points in the ab plane, without computing the distance to each.
+"""Find the nearest of some points in the ab plane without computing the distance to each.
 
-The plane from -130 to 130 is cut into tiles of 5 x 5, and for each tile a table lists the points that are among the
-k nearest to any place in it: one or two for k = 1, about eight for k = 5, instead of 313.
+The plane from -130 to 130 is cut into tiles of 5 x 5. For each tile a table lists the points that are among the k
+nearest to any place in it. Of 313 points these are one or two for k = 1 and about eight for k = 5.
 """
 import functools
 
@@ -12,17 +12,17 @@ from minicnn.dispatch import kernels
 
 __all__ = ["nearest", "soft"]
 
-LOW, TILE, SIDE = -130, 5, 52               # tiles begin at LOW; there are SIDE x SIDE of them
+LOW, TILE, SIDE = -130, 5, 52               # the tiles begin at LOW, and there are SIDE x SIDE of them
 CHUNK = 1 << 16                             # places that the formulas take at a time
 
 
 def nearest(ab, points):
-    """The index (int32) of the nearest of `points` (Q, 2) to each of ab (P, 2), the first of equals; -1 for NaN."""
+    """The indices (P,), int32, of the `points` (Q, 2) nearest to ab (P, 2), the first of equals; -1 for NaN."""
     return _nearest(ab, *_tables(ab, points, 1))
 
 
 def soft(ab, points, k, sigma):
-    """(indices, values), both (P, k): the k nearest points, nearest first, and their Gaussian weights, of sum 1.
+    """(indices, values), both (P, k): the k nearest points, nearest first, and their Gaussian weights with sum 1.
 
     NaN gives index -1 and value 0.
     """
@@ -30,7 +30,7 @@ def soft(ab, points, k, sigma):
 
 
 def _tables(ab, points, k):
-    """(points, candidates, counts) on ab's device, the points in its dtype."""
+    """(points, candidates, counts) on the device of ab, and the points in its dtype."""
     return _placed(points.tobytes(), k, ab.dtype, xp(ab), ab.device.id if on_gpu(ab) else None)
 
 
@@ -45,8 +45,8 @@ def _placed(points, k, dtype, module, gpu):
 
 @functools.lru_cache(maxsize=64)
 def table(points, k):
-    """(candidates, counts): for each tile the indices (int32, ascending, then zeros) of what may be among the k
-    nearest, and how many these are. `points` are the bytes of a float32 array (Q, 2)."""
+    """(candidates, counts), int32: for each tile the indices of the points that may be among the k nearest, ascending
+    and padded with zeros, and how many there are. `points` are the bytes of a float32 array (Q, 2)."""
     points = np.frombuffer(points, "float32").reshape(-1, 2).astype("float64")
     rows = [_row(points, k, LOW + TILE * i) for i in range(SIDE)]
     width = max(keep.sum(axis=1).max() for keep in rows)
@@ -59,9 +59,9 @@ def table(points, k):
 def _row(points, k, a):
     """Which points (SIDE, Q) may be among the k nearest in the tiles whose a begins at `a`.
 
-    One point is ahead of another everywhere in a tile if it is at all four corners, since the difference of two
-    squared distances is linear. A point with k others ahead of it is out. Only those are compared that are not
-    farther than the k-th nearest could be at most.
+    A point that is nearer than another at all four corners of a tile is nearer everywhere in it, since the difference
+    of two squared distances is linear. A point is left out if k others are nearer than it in this way. To save time,
+    points farther than the k-th nearest can ever be are left out first.
     """
     b = LOW + TILE * np.arange(SIDE + 1)
     da, db = np.square([[a], [a + TILE]] - points[:, 0]), np.square(b[:, None] - points[:, 1])
@@ -99,7 +99,7 @@ def _soft(ab, points, candidates, counts, k, sigma):
 
 
 def _parts(ab, points, candidates, counts, k):
-    """(indices, squared distances), both (part, k) and nearest first, for one part of the places after another."""
+    """Give (indices, squared distances), both (part, k) and nearest first, for one part of the places at a time."""
     m = xp(ab)
     for low in range(0, len(ab), CHUNK):
         part = ab[low:low + CHUNK]
@@ -118,7 +118,7 @@ def _parts(ab, points, candidates, counts, k):
 
 
 def _far(ab, points, k):
-    """As _parts, for places without a tile."""
+    """The same as _parts, for places without a tile."""
     m = xp(ab)
     squares = m.square(ab[:, None] - points).sum(axis=2)
     order = m.argsort(squares, axis=1, kind="stable")[:, :k]

@@ -7,7 +7,7 @@ from minicnn.cpu.runtime import ready, run
 
 from .nearest import LOW, SIDE, TILE
 
-GRAIN = 1 << 12                             # places a piece
+GRAIN = 1 << 12                             # places in a piece of work
 
 
 def nearest(ab, points, candidates, counts):
@@ -49,7 +49,7 @@ def _nearest(start, stop, scratch, ab, points, candidates, counts, indices):
 
 @kernel
 def _soft(start, stop, scratch, ab, points, candidates, counts, scale, indices, values):
-    """scale = 1 / (2 sigma^2). The k nearest so far are kept sorted; `values` holds their squared distances."""
+    """scale is 1 / (2 sigma^2). The k nearest so far are kept sorted, with squared distances in `values`."""
     k = indices.shape[1]
     for p in range(start, stop):
         a, b, index, value = ab[p, 0], ab[p, 1], indices[p], values[p]
@@ -69,7 +69,7 @@ def _soft(start, stop, scratch, ab, points, candidates, counts, scale, indices, 
 
 @kernel
 def _normalise(value, scale):
-    """From squared distances to weights of sum 1; infinite ones get 0."""
+    """Turn squared distances into weights with sum 1. Infinite distances get the weight 0."""
     least, total = value[0], np.float32(0)
     for j in range(len(value)):
         value[j] = parts.exp((least - value[j]) * scale) if value[j] < np.inf else np.float32(0)

@@ -1,4 +1,4 @@
-"""The normalisations of L and ab in the source documents, by name; and L stretched to its whole range."""
+"""The normalisations of L and ab in the source documents, by name, and the stretching of L to its whole range."""
 
 from minicnn.device import xp
 
@@ -7,7 +7,7 @@ __all__ = ["NORMS", "denormalise", "normalise", "stretched"]
 NORMS = {                                               # name: (offset, scale) of L and of ab: (x - offset) / scale
     "jetson": ((50, 50), (0.5, 127.5)),                 # (2 ab - 1) / 255
     "zhang": ((50, 100), (0, 110)),
-    "vgg": ((0, 1), (0, 128)),                          # L as it is
+    "vgg": ((0, 1), (0, 128)),                          # leaves L as it is
     "unit": ((0, 100), (0, 128)),
     "faces": ((0, 100), (-128, 255)),                   # 8-bit Lab over 255
     "faces-tanh": ((0, 100), (-0.5, 127.5)),            # the same, with ab in -1..1
@@ -15,8 +15,9 @@ NORMS = {                                               # name: (offset, scale) 
 
 
 def normalise(name, L=None, ab=None):
-    """(L, ab) as the model family of that name takes and gives them; NORMS lists the names. What is None stays None.
+    """(L, ab) as the model family of that name has them. NORMS lists the names. None stays None.
 
+    >>> import numpy as np
     >>> normalise("zhang", np.array([100.]), np.array([[55., -110]]))
     (array([0.5]), array([[ 0.5, -1. ]]))
     """
@@ -24,7 +25,7 @@ def normalise(name, L=None, ab=None):
 
 
 def denormalise(name, L=None, ab=None):
-    """(L, ab) in Lab units: what normalise undoes."""
+    """(L, ab) in Lab units. This undoes normalise."""
     return tuple(x if x is None else x * scale + offset for x, (offset, scale) in zip((L, ab), _norm(name)))
 
 
@@ -37,12 +38,13 @@ def _norm(name):
 # ------------------------------------------------------------------ contrast
 
 ENDS = 0.5, 99.5                            # percentiles of a photo that become black and white
-LEAST = 5.0                                 # of L between them: less is an empty page, whose grain is no picture
+LEAST = 5.0                                 # a smaller range of L is an empty page, whose grain must stay weak
 
 
 def stretched(L):
-    """L (N, H, W, 1) in 0..100, each photo stretched so that it goes from black to white; float32.
+    """L (N, H, W, 1) in 0..100, float32, of which each photo is stretched so that it goes from black to white.
 
+    >>> import numpy as np
     >>> stretched(np.linspace(40, 60, 101).reshape(1, 1, 101, 1)).ravel()[[0, 50, 100]].round()
     array([  0.,  50., 100.], dtype=float32)
     """

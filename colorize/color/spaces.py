@@ -1,7 +1,8 @@
 """Colour spaces: sRGB and CIE Lab (D65), and YUV and 8-bit Lab as OpenCV computes them.
 
 Arrays are NumPy's or CuPy's with channels last, (..., 3), and keep their shape. sRGB is uint8 in 0..255 or floating
-in 0..1. Lab is floating, L in 0..100, a and b roughly in -110..110. uint8 and float32 give float32, float64 float64.
+in 0..1. Lab is floating, with L in 0..100, and a and b roughly in -110..110. uint8 and float32 give float32, and
+float64 gives float64.
 """
 import functools
 
@@ -19,7 +20,7 @@ RGB_TO_XYZ = np.array([[0.412453, 0.357580, 0.180423],
                        [0.212671, 0.715160, 0.072169],
                        [0.019334, 0.119193, 0.950227]])
 WHITE = np.array([0.95047, 1.0, 1.08883])               # D65, 2 degrees
-FORWARD = RGB_TO_XYZ / WHITE[:, None]                   # linear RGB to X, Y, Z as shares of the white's
+FORWARD = RGB_TO_XYZ / WHITE[:, None]                   # linear RGB to X, Y, Z, as shares of white's
 BACKWARD = np.linalg.inv(FORWARD)
 
 
@@ -59,17 +60,17 @@ def _rgb_to_luminance(rgb):
 
 
 def lab_to_rgb(lab, *, clip=True, gamut=False, uint8=False):
-    """sRGB in 0..1 of Lab; with uint8=True in 0..255, as to_uint8 rounds it.
+    """sRGB of Lab, in 0..1, or with uint8=True in 0..255, rounded as by to_uint8.
 
-    Colours that sRGB does not have are clipped channel by channel, which changes their hue; with gamut=True they lose
-    chroma instead (`keep_gamut`). clip=False leaves them outside of 0..1.
+    Colours that sRGB does not have are clipped channel by channel, which changes their hue. With gamut=True they lose
+    chroma instead, as by keep_gamut. clip=False leaves them outside of 0..1.
 
     >>> lab_to_rgb(np.array([53.2408, 80.0923, 67.2028]), uint8=True)
     array([255,   0,   0], dtype=uint8)
     """
     _colours("lab_to_rgb", lab, "float32", "float64")
     if uint8 and not clip:
-        raise ValueError("lab_to_rgb got clip=False and uint8=True, but uint8 ends at 0 and 255: drop one of them")
+        raise ValueError("lab_to_rgb got clip=False and uint8=True, but uint8 needs clipping: drop one of them")
     return _lab_to_rgb(lab, bool(clip), bool(gamut), bool(uint8))
 
 
@@ -81,7 +82,7 @@ def _lab_to_rgb(lab, clip, gamut, uint8):
 
 
 def keep_gamut(lab):
-    """The same colours where sRGB has them; others lose chroma until it does, at the same L and hue.
+    """Lab with all colours inside of sRGB. Colours that sRGB does not have lose chroma, and keep their L and hue.
 
     >>> keep_gamut(np.array([50., 0, 0]))
     array([50.,  0.,  0.])
@@ -90,8 +91,8 @@ def keep_gamut(lab):
     return _keep_gamut(lab)
 
 
-SLACK = 2e-5                    # how far outside of 0..1 linear RGB may be: float32 loses as much
-HALVINGS = 14                   # so many bits of the share of chroma
+SLACK = 2e-5                    # how far outside of 0..1 linear RGB may be: float32 is no more exact
+HALVINGS = 14                   # how many bits of the share of chroma are found
 
 
 @kernels(cpu="colorize.color.spaces_cpu.keep_gamut")
@@ -103,8 +104,8 @@ def _keep_gamut(lab):
 
 
 def largest_share(fits, zeros, halvings):
-    """The largest share of the chroma below 1 that fits, by bisection, in an array like `zeros`; fits(shares) says
-    which do."""
+    """The largest shares of the chroma, below 1, that fit, by bisection, in an array like `zeros`. fits(shares) says
+    which shares fit."""
     share, step = zeros, 1.0
     for _ in range(halvings):
         step /= 2
@@ -150,7 +151,7 @@ def companded(linear):
 
 
 def to_uint8(rgb):
-    """Numbers in 0..1 (others are clipped) as uint8, rounded; any shape.
+    """Numbers of any shape as uint8 in 0..255: clipped to 0..1, scaled and rounded.
 
     >>> to_uint8(np.array([0, 0.5, 2]))
     array([  0, 128, 255], dtype=uint8)
@@ -167,13 +168,14 @@ def _to_uint8(rgb):
 # ------------------------------------------------------------------ as OpenCV computes
 
 
-SHIFT = 14                                              # the bits of OpenCV's fixed point for YUV
+SHIFT = 14                                              # bits of the fraction in OpenCV's fixed-point YUV
 TO_YUV = {"Y": (4899, 9617, 1868), "U": 8061, "V": 14369}                       # 0.299 0.587 0.114, 0.492, 0.877
 FROM_YUV = {"RV": 18678, "GU": -6472, "GV": -9519, "BU": 33292}                 # 1.14, -0.395, -0.581, 2.032
 
 
 def rgb_to_yuv(rgb):
-    """YUV as cv2.COLOR_RGB2YUV: uint8 to the bit, with 128 as no colour; floating in 0..1, with 0.5 as no colour.
+    """YUV as by cv2.COLOR_RGB2YUV. No colour is 128 in uint8, which equals OpenCV's to the bit, and 0.5 in floating
+    0..1.
 
     >>> rgb_to_yuv(np.array([255, 0, 0], "uint8"))
     array([ 76,  91, 255], dtype=uint8)
@@ -191,7 +193,7 @@ def rgb_to_yuv(rgb):
 
 
 def yuv_to_rgb(yuv):
-    """What rgb_to_yuv undoes, as cv2.COLOR_YUV2RGB. uint8 is clipped, floating numbers are not.
+    """RGB of YUV, as by cv2.COLOR_YUV2RGB. uint8 is clipped, floating numbers are not.
 
     >>> yuv_to_rgb(np.array([76, 91, 255], "uint8"))
     array([221,  17,   1], dtype=uint8)
@@ -214,7 +216,7 @@ def _descale(x, bits):
 
 
 def rgb_to_lab8(rgb):
-    """8-bit Lab, (L * 2.55, a + 128, b + 128), of uint8 sRGB, to the bit as cv2.COLOR_RGB2LAB.
+    """8-bit Lab, (L * 2.55, a + 128, b + 128), of uint8 sRGB. It equals cv2.COLOR_RGB2LAB to the bit.
 
     >>> rgb_to_lab8(np.array([255, 0, 0], "uint8"))
     array([136, 208, 195], dtype=uint8)
@@ -230,8 +232,8 @@ def rgb_to_lab8(rgb):
 
 @functools.lru_cache(maxsize=None)
 def _lab8_tables():
-    """Linear light of 256 levels in units of 1 / 2040; f(t) for t in those units, times 2 ** 15, computed in float32
-    as OpenCV does; the matrix times 2 ** 12."""
+    """OpenCV's integer tables, computed in float32 as it does: linear light of the 256 levels, times 2040; f(t) for t
+    in those units, times 2 ** 15; and the matrix, times 2 ** 12."""
     f = np.float32
     t = np.arange(3072, dtype="float32") / f(2040)
     root = np.where(t < f(216 / 24389), t * f(841 / 108) + f(16 / 116), np.cbrt(t))
@@ -242,7 +244,7 @@ def _lab8_tables():
 
 
 def lab_to_uint8(lab):
-    """8-bit Lab, (L * 2.55, a + 128, b + 128), of floating Lab: rounded and clipped."""
+    """8-bit Lab, (L * 2.55, a + 128, b + 128), of floating Lab, rounded and clipped."""
     _colours("lab_to_uint8", lab, "float32", "float64")
     x = lab * xp(lab).asarray([2.55, 1, 1], lab.dtype) + xp(lab).asarray([0.5, 128.5, 128.5], lab.dtype)
     return x.clip(0, 255).astype("uint8")

@@ -1,4 +1,4 @@
-"""The Numba kernels of color.py: a tile of pixels at a time is taken apart into planes, on which loops vectorise."""
+"""The Numba kernels of spaces.py. They take tiles of pixels apart into planes, on which loops can be vectorised."""
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -10,8 +10,8 @@ from minicnn.cpu.runtime import empty, ready, run
 
 from .spaces import BACKWARD, FORWARD, HALVINGS, SLACK, linear_table
 
-GRAIN = 1 << 15                 # pixels of a piece
-TILE = 1 << 9                   # pixels of a tile: its three planes lie in the L1 cache
+GRAIN = 1 << 15                 # pixels in a piece of work
+TILE = 1 << 9                   # pixels in a tile, so that its three planes fit into the L1 cache
 f32 = np.float32
 
 
@@ -74,13 +74,13 @@ def _bits_as_float(typingctx, i):
 
 @inlined
 def _near_root(t, share, bits):
-    """t ** share within 4 %, for t > 0: its logarithm, roughly its bits, times share."""
+    """t ** share within 4 %, for t > 0. The bits of t are roughly its logarithm, which is multiplied by share."""
     return _bits_as_float(np.int32(f32(_float_as_bits(t)) * share + bits))
 
 
 @inlined
 def cbrt(t):
-    """The cube root of t > 0 by two of Halley's steps. Relative error below 2e-7."""
+    """The cube root of t > 0, by two of Halley's steps. The relative error is below 2e-7."""
     y = _near_root(t, f32(1 / 3), f32(709921077))
     y3 = y * y * y
     y = y * (y3 + t + t) / (y3 + y3 + t)
@@ -105,13 +105,13 @@ def _root(t):
 
 @inlined
 def _cube(f):
-    """What _root undoes."""
+    """The inverse of _root."""
     return f * f * f if f > f32(0.2068966) else (f - f32(16 / 116)) * f32(1 / 7.787)
 
 
 @inlined
 def _linear(v):
-    """Linear light of sRGB: t ** 2.4 is t * t times the fifth root of t * t."""
+    """Linear light of sRGB. t ** 2.4 is t * t times the fifth root of t * t."""
     t = (v + f32(0.055)) * f32(1 / 1.055)
     t = t * t
     return t * _fifth_root(t) if v > f32(0.04045) else v * f32(1 / 12.92)
@@ -119,7 +119,7 @@ def _linear(v):
 
 @inlined
 def _companded(v):
-    """sRGB of linear light: v ** (1 / 2.4) is the cube root times the root of its root."""
+    """sRGB of linear light. v ** (1 / 2.4) is the cube root c of v, times the fourth root of c."""
     c = cbrt(v if v > f32(0.003) else f32(0.003))
     return f32(1.055) * c * np.sqrt(np.sqrt(c)) - f32(0.055) if v > f32(0.0031308) else f32(12.92) * v
 
@@ -146,7 +146,7 @@ def _light_of_floats(rgb, light):
 
 @kernel
 def _lab(light, lab, m):
-    """light (3, TILE), of which len(lab) are pixels; it ends as Lab."""
+    """Write the Lab of the first len(lab) pixels of light (3, TILE) to lab. It overwrites light."""
     r, g, b = light[0], light[1], light[2]
     for i in range(len(lab)):
         x = _root(m[0, 0] * r[i] + m[0, 1] * g[i] + m[0, 2] * b[i])
@@ -205,7 +205,7 @@ def _luminance_of_floats(start, stop, scratch, rgb, L, m, table):
 
 @inlined
 def _fits(y, a, b, m, slack):
-    """Does sRGB have the colour with f(Y) = y and these a, b?"""
+    """Does sRGB have the colour with these a and b, and f(Y) = y?"""
     x, y, z = _cube(y + a * f32(1 / 500)), _cube(y), _cube(y - b * f32(1 / 200))
     fit = True
     for c in range(3):
@@ -267,12 +267,12 @@ def _rgb(start, stop, scratch, lab, out, m, clip, halvings, slack, scale, offset
                 plane[i] = v * scale + offset
         for i in range(n):
             for c in range(3):
-                out[p + i, c] = planes[c, i]            # to uint8 this cuts off the fraction
+                out[p + i, c] = planes[c, i]            # if out is uint8, this cuts off the fraction
 
 
 @kernel
 def _light(planes, m):
-    """Lab becomes linear RGB, in place."""
+    """Turn planes (3, pixels) from Lab into linear RGB, in place."""
     r, g, b = planes[0], planes[1], planes[2]
     for i in range(len(r)):
         y = (r[i] + f32(16)) * f32(1 / 116)

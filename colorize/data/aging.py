@@ -1,4 +1,4 @@
-"""Photos made old: what decades do to a print and its scan, on the lightness alone.
+"""Make photos look like old prints and their scans. Only the lightness changes.
 
 A network that saw aged photos beside their true colours colours an old scan like a new one.
 """
@@ -12,9 +12,9 @@ __all__ = ["aged"]
 
 
 def aged(L, share, rng):
-    """L (N, H, W, 1) in 0..100, of which about this share of the photos are aged; float32, and a copy.
+    """A float32 copy of L (N, H, W, 1), in 0..100, in which about this share of the photos looks old.
 
-    rng: the generator that all random numbers come from.
+    All random numbers come from the generator rng.
     """
     L = np.array(L, "float32")
     for photo in L:
@@ -24,7 +24,7 @@ def aged(L, share, rng):
 
 
 def _old(L, rng):
-    """One photo (H, W): each kind of damage comes by chance, in the order in which it would."""
+    """Age one photo (H, W). Each kind of damage comes by chance, in the order in which it happens to a print."""
     L = L.clip(0, 100)
     for chance, damage in ((0.5, _developed), (0.4, _blurred), (0.5, _vignetted), (0.6, _grainy), (0.25, _scratched),
                            (0.15, _spotted), (0.8, _faded), (0.1, _printed), (0.4, _compressed)):
@@ -34,7 +34,7 @@ def _old(L, rng):
 
 
 def _developed(L, rng):
-    """Another film, paper or exposure: a curve over lightness."""
+    """Bend the lightness as another film, paper or exposure does."""
     return 100 * (L / 100) ** np.exp(rng.uniform(-0.6, 0.6))
 
 
@@ -43,7 +43,7 @@ def _blurred(L, rng):
 
 
 def _vignetted(L, rng):
-    """Darker, or faded, towards the corners; the middle may lie elsewhere."""
+    """Make the photo darker or paler towards the corners, from a centre that need not be the middle."""
     y, x = np.ogrid[:L.shape[0], :L.shape[1]]
     cy, cx = rng.uniform(0.3, 0.7, 2)
     far = np.square(y / L.shape[0] - cy) + np.square(x / L.shape[1] - cx)
@@ -51,7 +51,7 @@ def _vignetted(L, rng):
 
 
 def _grainy(L, rng):
-    """Grain of film or paper, fine or coarse."""
+    """Add the grain of film or paper, fine or coarse."""
     noise = rng.standard_normal(L.shape, "float32")
     size = rng.choice([0.0, 0.6, 1.2])
     if size:
@@ -61,7 +61,7 @@ def _grainy(L, rng):
 
 
 def _scratched(L, rng):
-    """Lines from one edge to another, bright or dark."""
+    """Draw lines from the top to the bottom, bright or dark."""
     h, w = L.shape
     for _ in range(rng.integers(1, 6)):
         start, stop = rng.uniform(0, w, 2) if rng.random() < 0.3 else np.repeat(rng.uniform(0, w), 2)
@@ -71,7 +71,7 @@ def _scratched(L, rng):
 
 
 def _spotted(L, rng):
-    """Dust, stains and mould."""
+    """Add dust, stains and mould."""
     y, x = np.ogrid[:L.shape[0], :L.shape[1]]
     for _ in range(rng.integers(1, 12)):
         cy, cx, radius = rng.uniform(0, L.shape[0]), rng.uniform(0, L.shape[1]), rng.uniform(0.5, 5)
@@ -80,13 +80,13 @@ def _spotted(L, rng):
 
 
 def _faded(L, rng):
-    """Blacks become grey, whites yellow and so darker."""
+    """Make blacks grey, and whites darker, since paper turns yellow."""
     gain = rng.uniform(0.35, 1)
     return rng.uniform(0, 100 - 100 * gain) + gain * L
 
 
 def _printed(L, rng):
-    """The dots of a newspaper or a book, under an angle."""
+    """Add the dots of a printed page, at an angle."""
     y, x = np.mgrid[:L.shape[0], :L.shape[1]]
     angle, period = rng.uniform(0, np.pi / 2), rng.uniform(2.2, 4)
     u, v = (x * np.cos(angle) + y * np.sin(angle)), (y * np.cos(angle) - x * np.sin(angle))
@@ -95,7 +95,7 @@ def _printed(L, rng):
 
 
 def _compressed(L, rng):
-    """A JPEG of low quality."""
+    """Save the photo as a JPEG of low quality."""
     file = io.BytesIO()
     Image.fromarray((L * 2.55).astype("uint8")).save(file, "JPEG", quality=int(rng.integers(12, 70)))
     return np.asarray(Image.open(file), "float32") / 2.55

@@ -1,13 +1,13 @@
-"""Random changes to photos: flips, scales, shifts. Each only chooses a window of the photo and whether to mirror it,
-so that a photo is resized once, however it is changed.
+"""Random changes to photos: flips, scales and shifts.
 
-Random numbers are a function of (seed, pass, place in the pass): no thread and no batch size can change them.
+A change only chooses a window of the photo and whether to mirror it, so each photo is resized once. The random
+numbers depend only on the seed, the pass and the place in the pass, and never on threads or the batch size.
 """
 import numpy as np
 
 __all__ = ["Augment", "TENFOLD", "draws"]
 
-DRAWS = 6                   # random numbers that a change may use: flip, scale (3), shifts (2)
+DRAWS = 6                   # how many random numbers a change uses: flip, scale (3), shifts (2)
 _GOLDEN, _MIX = np.uint64(0x9E3779B97F4A7C15), (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
@@ -32,10 +32,10 @@ def _hashed(x):
 
 
 class Augment:
-    """Changes to a photo.
+    """Random changes to a photo.
 
-    flip: how often it is mirrored. scale: a window of `scale` to 1 times its sides, anywhere in it, fills the
-    picture. vshift, hshift: up to this share is cut off one end, and the rest stretched over the picture.
+    flip: the chance that it is mirrored. scale: a window somewhere in it, with `scale` to 1 times its sides, fills
+    the picture. vshift, hshift: up to this share is cut off at one end, and the rest is stretched over the picture.
 
     >>> Augment(scale=0.5).window(0, [0.1, 0.5, 0, 1, 0, 0])
     ((0.0, 0.25, 0.75, 1.0), True)
@@ -45,12 +45,12 @@ class Augment:
 
     def __init__(self, *, flip=0.5, scale=1.0, vshift=0.0, hshift=0.0):
         if not (0 <= flip <= 1 and 0 < scale <= 1 and 0 <= vshift < 1 and 0 <= hshift < 1):
-            raise ValueError(f"Augment got flip={flip}, scale={scale}, vshift={vshift}, hshift={hshift}: they are "
-                             "shares from 0 to 1; scale may not be 0, nor the shifts 1")
+            raise ValueError(f"Augment got flip={flip}, scale={scale}, vshift={vshift}, hshift={hshift}: give "
+                             "shares from 0 to 1, scale above 0 and the shifts below 1")
         self.flip, self.scale, self.vshift, self.hshift = flip, scale, vshift, hshift
 
     def window(self, copy, u):
-        """The window, and whether it is mirrored, for random numbers u (DRAWS)."""
+        """(window, mirrored) for copy number `copy` of a photo and the random numbers u (DRAWS,)."""
         side = self.scale + (1 - self.scale) * u[1]
         left, top = (1 - side) * u[2], (1 - side) * u[3]
         y, height = _cut(self.vshift, u[4])
@@ -60,7 +60,7 @@ class Augment:
 
 
 def _cut(most, u):
-    """(start, length) of what is left when up to `most` is cut off at one end."""
+    """(start, length) of what is left after up to `most` is cut off at one end, for u in 0..1."""
     share = most * (2 * u - 1)
     return (0.0, 1 - share) if share > 0 else (-share, 1 + share)
 
@@ -76,8 +76,7 @@ class _Several:
 
 
 def _tenfold():
-    """The ten copies of the faces report, as its program made them: three are the same flip, two shifts cut up to
-    60% off."""
+    """The ten copies that the faces report's program makes: three are the same flip, and shifts cut off up to 60%."""
     same, flip, scale = Augment(flip=0), Augment(flip=1), Augment(flip=0, scale=0.6)
     down, across = Augment(flip=0, scale=0.6, vshift=0.6), Augment(flip=0, scale=0.6, hshift=0.6)
     down_flip, across_flip = Augment(flip=1, scale=0.6, vshift=0.6), Augment(flip=1, scale=0.6, hshift=0.6)

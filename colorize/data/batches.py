@@ -1,5 +1,5 @@
-"""What every source of pictures shares: batches made ahead on threads, in an order and with random draws that repeat,
-from any batch of any pass on."""
+"""What all sources of pictures share. Threads make the batches ahead. Order and random numbers can be repeated, and a
+pass can begin at any batch."""
 import copy
 import os
 import sys
@@ -17,12 +17,12 @@ from .augment import DRAWS, Augment, draws
 __all__ = ["Batches", "split"]
 
 CROPS = ("random", "centre", "top-left")
-TRIES = 1000                # photos that may be unusable one after the other before it is an error
+TRIES = 1000                # after so many unusable photos in a row it is an error
 SUBSTITUTE = 1 << 40        # places from here on are those of substitutes
 
 
 def split(items, *shares, seed=None):
-    """The items in several lists: shares are numbers of items, or fractions of all. A seed shuffles them first.
+    """Split the items into several lists. Shares are numbers of items or fractions of all; a seed shuffles first.
 
     >>> split("abcdefgh", 0.5, 0.25, 2)
     [['a', 'b', 'c', 'd'], ['e', 'f'], ['g', 'h']]
@@ -32,7 +32,7 @@ def split(items, *shares, seed=None):
         items = [items[i] for i in np.random.default_rng(seed).permutation(len(items))]
     sizes = [int(s * len(items) + 1e-9) if isinstance(s, float) else s for s in shares]
     if sum(sizes) > len(items) or min(sizes) < 0:
-        raise ValueError(f"split got shares {shares}, {sum(sizes)} of {len(items)} items: make them smaller")
+        raise ValueError(f"split got shares {shares}, that is {sum(sizes)} of {len(items)} items: make them smaller")
     ends = np.cumsum(sizes)
     return [items[end - size:end] for end, size in zip(ends, sizes)]
 
@@ -40,24 +40,25 @@ def split(items, *shares, seed=None):
 class Batches(Data):
     """Batches (batch, size, size, 3) of uint8 RGB, or what `then` makes of them.
 
-    Iterating makes a pass; `resume(step)` goes on at any step without making what comes before. A batch depends on
-    seed, pass and its number only, not on `workers` (threads; 0: none). A photo that cannot be used is reported once.
-    With shuffle another one stands in for it, so that batches keep their size; without, it is left out.
+    Iterating makes one pass; `resume(step)` goes on at any step without making the batches before it. A batch depends
+    only on the seed, the pass and its number, not on `workers`, the number of threads (0: none). A photo that cannot
+    be used is reported once. With shuffle another photo replaces it, so that batches keep their size; without, it is
+    left out.
 
-    names: the photos' paths, with / between folders, which `weights` {folder: how often a pass has each of its
-    photos, on average} and `widen` {folder: up to how many times its photos are stretched sideways} refer
-    to. shuffle="once" makes every pass the same as the first. `then` runs on the threads, too: then=model.batch.
-    `report` takes a sentence about a damaged photo.
+    names: the photos' paths, with / between folders. weights: {folder: how often a pass takes each of its photos, on
+    average}. widen: {folder: up to how many times its photos are stretched sideways}. shuffle="once" repeats the
+    first pass. then(batch) runs on the threads, too, as in then=model.batch. report(sentence) tells of a damaged
+    photo.
     """
 
     def __init__(self, names, size, *, batch=32, shuffle=True, partial=False, seed=0, workers=2, crop="centre",
                  augment=None, weights=None, widen=None, then=None, report=None):
         if shuffle not in (True, False, "once"):
-            raise ValueError(f"shuffle is True, False or 'once', got {shuffle!r}")
+            raise ValueError(f"shuffle must be True, False or 'once', got {shuffle!r}")
         if crop not in CROPS + (None,):
-            raise ValueError(f"crop is one of {', '.join(CROPS)} or None, got {crop!r}")
+            raise ValueError(f"crop must be one of {', '.join(CROPS)} or None, got {crop!r}")
         if augment is not None and not hasattr(augment, "window"):
-            raise TypeError(f"augment is an Augment, TENFOLD or None, got {type(augment).__name__}")
+            raise TypeError(f"augment must be an Augment, TENFOLD or None, got {type(augment).__name__}")
         self.names, self.size, self.crop, self.workers, self.then = names, size, crop, workers, then
         self.augment, self.report = augment or Augment(flip=0), report or _to_stderr
         self.groups = _groups(names, weights or {})
@@ -71,11 +72,11 @@ class Batches(Data):
         super().__init__(photos * self.augment.copies, batch, shuffle=shuffle, partial=partial, seed=seed)
 
     def picture(self, photo, copy, u, epoch):
-        """Photo number `photo` as uint8 (size, size, 3) for random numbers u; or Unreadable."""
+        """Photo number `photo` as uint8 (size, size, 3) for the random numbers u; raises Unreadable."""
         raise NotImplementedError
 
     def window(self, photo, width, height, copy, u):
-        """(window, mirrored) of a photo that has width x height pixels after resizing: the crop, then the changes."""
+        """(window, mirrored) after crop and changes, for a photo of width x height pixels after resizing."""
         width = round(width * (1 + (self.widen.get(photo, 1) - 1) * u[2 + DRAWS]))
         left, top, right, bottom = 0.0, 0.0, 1.0, 1.0
         if self.crop is not None:
@@ -88,27 +89,26 @@ class Batches(Data):
         return (left + x0 * across, top + y0 * down, left + x1 * across, top + y1 * down), mirrored
 
     def making(self, then):
-        """The same batches, of which each becomes then(batch), on the threads that read; they share what is known of
-        damaged photos."""
+        """The same batches with another `then`. Both share the list of damaged photos."""
         others = copy.copy(self)
         others.then = then
         return others
 
     def batch(self, indices):
-        """The pictures of these photos, with the random draws of the first pass; those that cannot be used are left
-        out, and None is the answer where none is left."""
+        """The pictures of these photos, with the random numbers of the first pass. Photos that cannot be used are
+        left out; the answer is None if no photo is left."""
         indices = np.asarray(indices)
         return self._made(indices * self.augment.copies, indices, 0, None)
 
     # -------------------------------------------------------------- passes
 
     def resume(self, step):
-        """Go on with batch number `step`, counted from the start of the first pass; returns self."""
+        """Go on with batch number `step`, counted from the start of the first pass. Returns self."""
         self.passes, self.first = divmod(step, len(self))
         return self
 
     def order(self, epoch):
-        """What stands at each place of a pass: photo number * copies + number of the copy."""
+        """The entry at each place of a pass: photo number * copies + number of the copy."""
         rng, photos = np.random.default_rng([self.seed, epoch]), []
         for weight, members in self.groups:
             times, more = divmod(round(weight * len(members)), len(members))
@@ -140,7 +140,7 @@ class Batches(Data):
     # -------------------------------------------------------------- one batch
 
     def _made(self, entries, places, epoch, order):
-        """The batch, or None where nothing of it can be used."""
+        """The batch, or None if none of its photos can be used."""
         pictures, n = np.empty((len(entries), self.size, self.size, 3), "uint8"), 0
         for entry, place, u in zip(entries, places, draws(self.seed, epoch, places, 3 + DRAWS).tolist()):
             picture = self._tried(entry, u, epoch)
@@ -179,24 +179,24 @@ class Batches(Data):
                     self.report(f"{error}: the photo is skipped")
 
     def useless(self):
-        """The sentence for photos of which none can be used."""
-        return (f"of {len(self.names)} photos, as far as tried, {len(self.damaged)} cannot be read and "
-                f"{len(self.grey)} are near-grey, so none is left to go on with: give a folder of colour photos")
+        """The sentence that says that no photo can be used."""
+        return (f"no usable photo was found, since of {len(self.names)} photos {len(self.damaged)} cannot be read "
+                f"and {len(self.grey)} are near-grey: give a folder of colour photos")
 
     @property
     def damaged(self):
-        """The names of the photos, of those tried so far, that cannot be read."""
+        """The names of the photos that were tried and cannot be read."""
         return [self.names[i] for i, e in sorted(self.unusable.items()) if not isinstance(e, NearGrey)]
 
     @property
     def grey(self):
-        """The names of the photos, of those tried so far, that are dropped for having next to no colour."""
+        """The names of the photos that were tried and left out because they have next to no colour."""
         return [self.names[i] for i, e in sorted(self.unusable.items()) if isinstance(e, NearGrey)]
 
     def scan(self):
         """Try every photo, so that `damaged` and `grey` are complete; returns how many can be used.
 
-        It changes no batch.
+        The batches stay the same.
         """
         for _ in ahead(self._scan_one, range(len(self.names)), self.workers):
             pass
@@ -211,11 +211,11 @@ class Batches(Data):
 
 
 class NearGrey(Unreadable):
-    """A photo without colour, where those are not wanted."""
+    """A photo that is left out because it has next to no colour."""
 
 
 def _groups(names, weights):
-    """[(weight, the numbers of the photos that have it)]; the longest folder that fits decides."""
+    """[(weight, the numbers of its photos)]. If several folders hold a photo, the longest path decides."""
     wrong = {folder: w for folder, w in weights.items() if not (np.isscalar(w) and 0 <= w < 1e6)}
     if wrong:
         raise ValueError(f"folders need numbers of at least 0, got {wrong}")

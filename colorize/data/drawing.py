@@ -1,4 +1,4 @@
-"""Drawing for scenes.py: a canvas of floating-point RGB, textures, soft-edged shapes.
+"""What scenes.py draws with: a canvas of floating-point RGB, textures, and shapes with soft edges.
 
 Places and lengths are shares of the picture's side: x to the right, y down, both 0..1. Colours are sRGB in 0..1.
 """
@@ -8,7 +8,7 @@ import numpy as np
 
 __all__ = ["Canvas", "texture"]
 
-TILE = 256                  # pixels a side of a texture, which repeats
+TILE = 256                  # the side of a texture in pixels
 
 
 @functools.lru_cache(maxsize=None)
@@ -25,7 +25,7 @@ def _ring(f, middle, width):
     return np.exp(-((f - middle) / width) ** 2)
 
 
-SPECTRA = {                 # amplitude by frequencies across, down and in any direction, in waves a tile
+SPECTRA = {                 # amplitude for the frequencies across, down and in any direction, in waves per tile
     "cloud": lambda fx, fy, f: f ** -1.8 * (f < 60),
     "grass": lambda fx, fy, f: np.exp(-(fx / 60) ** 2 - (fy / 14) ** 2) * (0.3 + _ring(fx, 30, 25)),
     "leaves": lambda fx, fy, f: _ring(f, 22, 12) + 0.6 * _ring(f, 8, 4),
@@ -53,7 +53,8 @@ def _grid(size):
 
 
 class Canvas:
-    """A picture in the making: rgb is (3, size, size). `plan` draws where things are, `look` how they look."""
+    """A picture in the making, with rgb (3, size, size). The generator `plan` decides where things are, `look` how
+    they look."""
 
     def __init__(self, size, plan, look):
         self.size, self.plan, self.look = size, plan, look
@@ -70,13 +71,13 @@ class Canvas:
     # -------------------------------------------------------------- fields (size, size)
 
     def smooth(self, across, down):
-        """A smooth random surface of about unit deviation, with so many humps across and down."""
+        """A smooth random surface with so many humps across and down, of standard deviation about 1."""
         knots = self.look.standard_normal((down + 3, across + 3)).astype("float32") * 2.1
         return _splines(self.size, down) @ knots @ _splines(self.size, across).T
 
     def ridge(self, humps, roughness=0.4):
-        """A random line over x, (size,), of about unit deviation: for mountains, dunes, tree tops."""
-        rng = np.random.default_rng(self.plan.integers(2 ** 32))       # how often it is asked depends on the size
+        """A random line over x (size,), of standard deviation about 1, for mountains, dunes and tree tops."""
+        rng = np.random.default_rng(self.plan.integers(2 ** 32))       # `plan` must not depend on the size
         line, weight = np.zeros(self.size, "float32"), 1.0
         while humps < self.size / 2 and weight > 0.05:
             knots = rng.standard_normal(humps + 3).astype("float32") * 1.45
@@ -93,7 +94,7 @@ class Canvas:
         return texture(name).reshape(-1)[rows * TILE + columns]
 
     def ground(self, name, below, scale=1.0):
-        """The texture of that name on level ground seen at an angle; `below` is the depth under the horizon."""
+        """The texture of that name on level ground, seen at an angle. `below` is the depth under the horizon."""
         far = 1 / (below.clip(0) + np.float32(0.08))
         x = (self.x - np.float32(0.5)) * far * np.float32(0.35)
         return self.fill(name, scale, x, far * np.float32(0.25)) * (below * 5 + 0.15).clip(0.15, 1)
@@ -101,11 +102,11 @@ class Canvas:
     # -------------------------------------------------------------- masks (size, size), 0..1
 
     def inside(self, distance, soft=1.0):
-        """1 where distance > 0, with an edge of `soft` pixels."""
+        """1 where distance > 0, else 0, with an edge of `soft` pixels."""
         return (distance * (self.size / soft) + 0.5).clip(0, 1)
 
     def radius(self, x, y, rx, ry, angle=0.0):
-        """The distance from the middle of an ellipse, which is 1 at its edge."""
+        """The distance from the middle of an ellipse, scaled so that it is 1 at the edge."""
         c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
         dx, dy = self.x - np.float32(x), self.y - np.float32(y)
         return np.sqrt(((c * dx + s * dy) / np.float32(rx)) ** 2 + ((c * dy - s * dx) / np.float32(ry)) ** 2)
@@ -120,7 +121,7 @@ class Canvas:
         return self.inside(across) * self.inside(down)
 
     def triangle(self, x, top, bottom, half, flat=0.0):
-        """Upright, with its point at (x, top), or a flat top of half width `flat`."""
+        """An upright triangle with its point at (x, top), or with a flat top of half width `flat`."""
         along = (self.y - np.float32(top)) / np.float32(bottom - top)
         across = np.float32(flat) + along * np.float32(half - flat) - abs(self.x - np.float32(x))
         return self.inside(across) * self.inside(np.minimum(self.y - np.float32(top), np.float32(bottom) - self.y))
@@ -128,19 +129,19 @@ class Canvas:
     # -------------------------------------------------------------- paint
 
     def paint(self, mask, colour, shade=None):
-        """colour (3,) or (3, size, size), times shade, over what is there."""
+        """Paint colour (3,) or (3, size, size), times shade, over the picture where mask is above 0."""
         colour = np.asarray(colour, "float32").reshape(3, -1, 1) if np.ndim(colour) == 1 else colour
         if shade is not None:
             colour = colour * shade
         self.rgb += mask * (colour - self.rgb)
 
     def blend(self, t, *colours):
-        """A gradient (3, size, size): colours[0] where t is 0, the last where it is 1."""
+        """A gradient (3, size, size) from the first colour, where t is 0, to the last, where t is 1."""
         at = t.clip(0, 1) * np.float32(len(colours) - 1)
         return sum((1 - abs(at - np.float32(i))).clip(0) * c.reshape(3, 1, 1) for i, c in enumerate(colours))
 
     def ball(self, x, y, r, colour, shade=1.0, squeeze=1.0, angle=0.0, gloss=0.25):
-        """A round thing lit from the upper left; returns its mask."""
+        """Paint a round thing, lit from the upper left. Returns its mask."""
         rx, ry = r, r * squeeze
         d2 = self.radius(x, y, rx, ry, angle) ** 2
         height = np.sqrt((1 - d2).clip(0.02))
@@ -155,7 +156,7 @@ class Canvas:
         self.rgb *= 1 - np.float32(strength) * mask
 
     def finished(self):
-        """The photo: exposure, darker corners, sensor noise; uint8 (size, size, 3)."""
+        """The photo, uint8 (size, size, 3), with its exposure, darker corners and sensor noise."""
         corners = (self.x - 0.5) ** 2 + (self.y - 0.5) ** 2
         light = np.float32(self.look.uniform(0.9, 1.08)) * (1 - np.float32(self.look.uniform(0.1, 0.4)) * corners)
         noise = self.look.standard_normal((self.size, self.size), "float32")

@@ -1,4 +1,4 @@
-"""Photos streamed from disk: any number of them, in constant memory.
+"""Batches of photos from disk. Memory does not grow with the number of photos.
 
     for rgb in Photos("photos/", 128, batch=32):            # uint8 (32, 128, 128, 3)
         ...
@@ -16,20 +16,20 @@ from .photos import RESAMPLINGS, decoded, find, resized
 __all__ = ["Photos", "shape_after"]
 
 GREY = 4.0                  # mean chroma, in Lab units, below which a photo counts as grey
-SAMPLE = 32, 32             # pixels that are looked at for it
+SAMPLE = 32, 32             # the size at which the chroma is measured
 
 
 class Photos(Batches):
-    """Batches (batch, size, size, 3) of uint8 RGB, made of the photos of a folder and all below it, of a list file
-    (one path a line, relative to its folder), or of a sequence of paths.
+    """Batches (batch, size, size, 3) of uint8 RGB.
 
-    resize: "short side" makes the short side `resize_to` pixels, "squash" both sides, whatever the photo's shape;
-    resize_to is `size` where it is not given. resample: one of RESAMPLINGS; Pillow's names, and OpenCV's as
-    "cv-linear" and "cv-cubic". crop: where the size x size pixels are then taken: "random", "centre", "top-left", or
-    None for all. augment: an Augment or TENFOLD. drop_grey: leave out photos whose mean chroma is below 4 (or the
-    number given).
+    path: a folder, which is searched to the bottom; a list file with one path a line, relative to its own folder; or
+    a sequence of paths. resize: "short side" makes the short side `resize_to` pixels long, and "squash" both sides,
+    whatever the photo's shape. resize_to: `size` if you leave it out. resample: one of RESAMPLINGS, which are
+    Pillow's names and OpenCV's "cv-linear" and "cv-cubic". crop: which size x size pixels are then taken: "random",
+    "centre" or "top-left"; None takes all. augment: an Augment or TENFOLD. drop_grey: leave out photos whose mean
+    chroma is below 4, or below the number given.
 
-    The rest is for every source of pictures, and described in Batches.
+    Batches describes the other options.
     """
 
     def __init__(self, path, size=128, *, resize="short side", resize_to=None, resample="bicubic", crop="random",
@@ -52,7 +52,7 @@ class Photos(Batches):
 
 
 def rooted(path):
-    """(root, names) of the photos at a path, or of a sequence of paths; names have / between folders."""
+    """(root, names) of the photos at a path or in a sequence of paths. Names have / between folders."""
     listed = isinstance(path, (list, tuple))
     if listed and not path:
         raise ValueError("Photos got an empty list of paths: give at least one")
@@ -64,18 +64,18 @@ def rooted(path):
 
 def check_resize(size, resize, resize_to, resample, crop):
     if resize not in ("short side", "squash"):
-        raise ValueError(f"resize is 'short side' or 'squash', got {resize!r}")
+        raise ValueError(f"resize must be 'short side' or 'squash', got {resize!r}")
     if resample not in RESAMPLINGS:
-        raise ValueError(f"resample is one of {', '.join(RESAMPLINGS)}, got {resample!r}")
+        raise ValueError(f"resample must be one of {', '.join(RESAMPLINGS)}, got {resample!r}")
     if crop is None and (resize != "squash" or resize_to != size):
-        raise ValueError(f"without a crop the whole photo is taken, which has {size} x {size} pixels only with "
-                         "resize='squash', and resize_to left out: give these, or give a crop")
+        raise ValueError(f"crop=None takes whole photos, which must then be {size} x {size} pixels: give "
+                         "resize='squash' without resize_to, or give a crop")
     if size < 1 or resize_to < size:
         raise ValueError(f"resize_to={resize_to} leaves no room for {size} x {size} pixels: make it {size} or more")
 
 
 def check_colour(image, name, least):
-    """NearGrey if the mean chroma of the image is below `least`."""
+    """Raise NearGrey if the mean chroma of the image is below `least`."""
     lab = rgb_to_lab(np.array(image.resize(SAMPLE, Image.NEAREST)))
     chroma = float(np.hypot(lab[..., 1], lab[..., 2]).mean())
     if chroma < least:

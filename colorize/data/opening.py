@@ -1,4 +1,4 @@
-"""Opens what --data names (drawn scenes, a pack, a folder, a list of paths), and has the flags that go with it."""
+"""Open what --data names, which is drawn scenes, a pack, a folder or a list of paths. Its flags are here, too."""
 import argparse
 import os
 
@@ -31,7 +31,7 @@ def data_flags(parser):
 
 
 def augment(text):
-    """A flag's type: none, flip, tenfold, or shares as flip=0.5,scale=0.8,vshift=0.1,hshift=0.1."""
+    """The type of --augment: none, flip, tenfold, or shares such as flip=0.5,scale=0.8,vshift=0.1,hshift=0.1."""
     if text in ("none", "flip", "tenfold"):
         return {"none": None, "flip": Augment(), "tenfold": TENFOLD}[text]
     try:
@@ -58,7 +58,7 @@ def widen(text):
 
 
 def kind_of(data):
-    """"scenes", "pack" or "photos": what a --data is (a path, or a sequence of paths)."""
+    """The kind of a --data, which is a path or a sequence of paths: "scenes", "pack" or "photos"."""
     if isinstance(data, (list, tuple)):
         return "photos"
     if data == "scenes":
@@ -71,7 +71,7 @@ def pictures(data, size, *, held=False, scenes=2048, resize="short-side", resize
              partial=False, seed=1, workers=2, then=None, report=None):
     """The batches of a --data: "scenes", a pack, a folder, a list file, or a sequence of paths.
 
-    held: scenes are those of validation. A crop of "none" takes whole photos, which needs resize="squash".
+    held: take the scenes for validation. crop="none" takes whole photos, and needs resize="squash".
     """
     common = {"batch": batch, "shuffle": shuffle, "partial": partial, "seed": seed, "workers": workers, "then": then}
     kind, crop = kind_of(data), None if crop == "none" else crop
@@ -86,11 +86,12 @@ def pictures(data, size, *, held=False, scenes=2048, resize="short-side", resize
 
 
 def held_out(data, most=500, seed=1):
-    """(training, validation): the paths of a folder or list, a tenth or `most` of them held out by the seed."""
+    """(training, validation) paths of a folder or list. The seed draws a tenth of them, at most `most`, for
+    validation."""
     if kind_of(data) == "scenes":
         return data, data
     if kind_of(data) == "pack":
-        raise ValueError(f"{data} is a pack, from which nothing can be held out: name validation photos with --val")
+        raise ValueError(f"{data} is a pack, and nothing can be held out of it: name validation photos with --val")
     paths = find(data)
     if len(paths) < 2:
         raise ValueError(f"{data} has one photo, so none can be held out: name validation photos with --val")

@@ -1,10 +1,10 @@
-"""A folder of photos packed into one file of pixels, from which batches come several times faster than from JPEGs.
+"""Pack photos into one file of pixels, which gives batches several times faster than JPEGs.
 
     pack("photos/train.txt", "train-144.pack", 144)
     for rgb in Packed("train-144.pack", 128, crop="random"): ...
 
-A pack is a folder: `pixels.npy`, the bytes of all photos one after the other, which is mapped into memory and never
-read as a whole; and `index.json`, their names, shapes and checksums.
+A pack is a folder with two files. `pixels.npy` holds the bytes of all photos, one after the other; it is mapped into
+memory and never read as a whole. `index.json` holds their names, shapes and checksums.
 """
 import hashlib
 import json
@@ -24,16 +24,16 @@ from .photos import WHOLE, decoded, resized
 __all__ = ["Packed", "pack"]
 
 FORMAT = "colorize pack 1"
-WIDEST = 3.0                # a photo keeps this many times its short side, from its middle
-SPOT_CHECKS = 32            # photos whose checksum is tried when a pack is opened
+WIDEST = 3.0                # of longer photos only the middle is kept, with this many times the short side
+SPOT_CHECKS = 32            # how many photos are compared with their checksums when a pack is opened
 
 
 def pack(path, out, size=144, *, resize="short side", resample="bicubic", drop_grey=False, workers=2, report=print):
-    """Write the photos at `path` (as Photos takes it) into the new folder `out`; returns how many were written.
+    """Write the photos at `path`, which is as for Photos, into the new folder `out`. Returns how many were written.
 
-    `size` is the short side in pixels, or with resize="squash" both; leave some room for random crops. Photos that
-    cannot be read or are near-grey are left out; `report` gets a sentence about each of the former, and a summary.
-    Until all is written, the folder has another name.
+    `size` is the short side in pixels, or both sides with resize="squash"; leave some room for random crops. Photos
+    that cannot be read or are near-grey are left out. `report` gets a sentence about each photo that cannot be read,
+    and a summary. The folder has another name until all is written.
     """
     check_resize(size, resize, size, resample, "centre")
     if os.path.lexists(out):
@@ -62,7 +62,7 @@ def pack(path, out, size=144, *, resize="short side", resample="bicubic", drop_g
 
 
 def _write_pixels(f, photos, report):
-    """Write the pixels of (name, pixels or Unreadable); [[name, height, width, checksum]] and a sentence about it."""
+    """Write the pixels of (name, pixels or Unreadable). Returns [[name, height, width, checksum]] and a summary."""
     kept, grey, damaged = [], 0, 0
     f.write(_header(0))
     for name, pixels in photos:
@@ -86,7 +86,7 @@ def _write_pixels(f, photos, report):
 
 
 def _pixels(path, size, resize, resample, least):
-    """One photo as it is packed: uint8 (height, width, 3), contiguous."""
+    """One photo as it is packed, uint8 (height, width, 3) and contiguous."""
     image, full = decoded(path, size, resample)
     if least:
         check_colour(image, path, least)
@@ -98,7 +98,7 @@ def _pixels(path, size, resize, resample, least):
 
 
 def _header(n):
-    """The 128 bytes before n bytes of pixels that make the file one that np.load reads."""
+    """The 128 bytes that stand before n bytes of pixels, so that np.load can read the file."""
     text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({n},), }}"
     return b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + text.ljust(117).encode() + b"\n"
 
@@ -115,10 +115,10 @@ def _write_index(folder, index):
 
 
 class Packed(Batches):
-    """Batches (batch, size, size, 3) of uint8 RGB from what `pack` wrote; the options are those of Photos.
+    """Batches (batch, size, size, 3) of uint8 RGB from a folder that `pack` wrote.
 
-    The pixels are not resized, unless `augment` does it: `crop` takes size x size of them. Without `size` it is that
-    of the pack.
+    `crop` takes size x size pixels, and only `augment` resizes them. `size` is the pack's if you leave it out. Photos
+    and Batches describe the other options.
     """
 
     def __init__(self, path, size=None, *, crop="random", augment=None, batch=32, shuffle=True, partial=False,
@@ -127,7 +127,8 @@ class Packed(Batches):
         index = _read_index(self.path)
         size = size or index["size"]
         if size > index["size"]:
-            raise ValueError(f"{path} holds photos of {index['size']} px and has none of {size} px: pack them larger")
+            raise ValueError(f"{path} holds photos of {index['size']} px, and {size} px were asked for: pack them "
+                             "larger")
         if crop is None and (index["resize"] != "squash" or size != index["size"]):
             raise ValueError(f"crop=None takes whole photos, but those of {path} are not all {size} x {size} pixels: "
                              "give a crop")
@@ -147,7 +148,7 @@ class Packed(Batches):
         return self.pixels[self.ends[i] - 3 * h * w:self.ends[i]].reshape(h, w, 3)
 
     def verify(self, photos=None):
-        """Compare the pixels of these photos, by default of all, with their checksums."""
+        """Compare the pixels of these photos, or of all, with their checksums."""
         for i in range(len(self.ends)) if photos is None else photos:
             if zlib.crc32(self.photo(i)) != self.checksums[i]:
                 raise ValueError(f"the pack {self.path} is damaged (photo {i} has changed): pack it again")
@@ -172,14 +173,14 @@ def _read_index(path):
     except (OSError, ValueError) as e:
         raise ValueError(f"{path} is not a pack ({e}): make one with pack(photos, {path!r})") from None
     if not isinstance(index, dict) or index.get("format") != FORMAT:
-        raise ValueError(f"{path} is not of the format {FORMAT!r}: pack it again")
+        raise ValueError(f"{path} is not a pack of the format {FORMAT!r}: pack it again")
     if index.get("sha256") != _digest(index.get("photos")) or not _sound(index):
         raise ValueError(f"the index of the pack {path} is damaged: pack it again")
     return index
 
 
 def _sound(index):
-    """Are its numbers such as `pack` writes?"""
+    """Does the index have the types and sizes that `pack` writes?"""
     size, photos = index.get("size"), index.get("photos")
     return type(size) is int and size > 0 and "resize" in index and isinstance(photos, list) and photos != [] and all(
         isinstance(p, list) and list(map(type, p)) == [str, int, int, int] and min(p[1:3]) >= size for p in photos)

@@ -1,7 +1,7 @@
-"""A photo from disk: found, decoded whatever it is, upright, as RGB, and resized as Pillow or OpenCV would.
+"""Find photos on disk, decode them to upright RGB, and resize them as Pillow or OpenCV would.
 
 A window is the part of a photo that is wanted: (left, top, right, bottom) as shares of its width and height. Cutting
-and resizing are one step, so that only the pixels that are wanted are computed.
+and resizing are one step, so that no other pixels are computed.
 """
 import os
 import stat
@@ -15,19 +15,19 @@ from ..photo.photo import Unreadable
 
 __all__ = ["decoded", "find", "resized", "cv_resize"]
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")      # no other decoder of Pillow's is asked
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")      # Pillow tries no other decoder
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
-LIMIT = 1 << 26             # pixels that may be decoded at once: 200 MB as RGB
+LIMIT = 1 << 26             # the most pixels that a photo may have: 200 MB as RGB
 WHOLE = 0.0, 0.0, 1.0, 1.0
 
 # ------------------------------------------------------------------ finding
 
 
 def find(path):
-    """The photos of a folder and all below it, sorted, or those that a list file names: a list of paths.
+    """The paths of the photos in a folder and all folders below it, sorted, or of those that a list file names.
 
-    A list file has one path a line, relative to the folder that it is in; empty lines and lines that begin with #
-    are skipped. Hidden files and folders are, too.
+    A list file has one path a line, relative to its own folder. Empty lines, lines that begin with #, and hidden
+    files and folders are skipped.
     """
     path = os.fspath(path)
     if os.path.isdir(path):
@@ -61,8 +61,8 @@ def _listed(path):
 def decoded(path, least=None, resample=None):
     """(image, size): an upright RGB image of Pillow's, and the (width, height) of the photo.
 
-    A JPEG may come out smaller than it is, which is many times faster: by 2, 4 or 8, as long as both of its sides
-    keep twice `least` pixels; but not where OpenCV's `resample` follows, which would pick other pixels.
+    With `least`, a JPEG may come out 2, 4 or 8 times smaller, which is many times faster; both sides keep at least
+    2 * least pixels. It keeps its size if `resample` is OpenCV's, which would pick other pixels.
     """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):         # reading a pipe would wait for ever
@@ -73,18 +73,18 @@ def decoded(path, least=None, resample=None):
             if least and resample not in OPENCV:
                 image.draft(None, (2 * least, 2 * least))
             if image.size[0] * image.size[1] > LIMIT:
-                raise Unreadable(f"{size[0]} x {size[1]} pixels are too many: at most {LIMIT} are decoded")
+                raise Unreadable(f"it has {size[0]} x {size[1]} pixels, which is more than {LIMIT}: make it smaller")
             image.load()
             rgb = _rgb(image)
             return (ImageOps.exif_transpose(rgb) if turned != 1 else rgb), size
     except Unreadable as e:
         raise Unreadable(f"{path}: {e}") from None
-    except Exception as e:                  # a broken file raises almost anything, each format its own
+    except Exception as e:                  # a broken file can raise almost any error
         raise Unreadable(f"{path}: {str(e) or type(e).__name__}") from None
 
 
 def _rgb(image):
-    """Any mode as RGB: what is transparent shows white, 16-bit grey is scaled to 8."""
+    """An image of any mode as RGB. Transparent pixels show white, and 16-bit grey is scaled to 8 bits."""
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         rgb = Image.new("RGB", rgba.size, "white")
@@ -95,7 +95,7 @@ def _rgb(image):
         grey = np.nan_to_num(np.asarray(image).astype("float32"))
         top = 65535 if image.mode.startswith("I;16") else next(t for t in (1, 255, 65535, np.inf) if grey.max() <= t)
         if top == 1 and image.mode == "I" or top == np.inf:
-            raise Unreadable(f"the range of its pixels is not known: mode {image.mode}, up to {grey.max():g}")
+            raise Unreadable(f"the range of its pixels is unknown: mode {image.mode}, the largest {grey.max():g}")
         return Image.fromarray((grey.clip(0, top) * (255 / top) + 0.5).astype("uint8")).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
 
@@ -109,7 +109,7 @@ RESAMPLINGS = (*PILLOW, *OPENCV)
 
 
 def resized(image, size, resample="bicubic", window=WHOLE):
-    """The window of an image of Pillow's as a uint8 array (height, width, 3), for size = (width, height)."""
+    """The window of Pillow's image as a uint8 array (height, width, 3). `size` is (width, height)."""
     box = tuple(min(max(share, 0.0), 1.0) * side for share, side in zip(window, image.size * 2))
     if resample in PILLOW:
         return np.asarray(image.resize(size, PILLOW[resample], box))
@@ -117,10 +117,10 @@ def resized(image, size, resample="bicubic", window=WHOLE):
 
 
 def cv_resize(x, size, kernel="linear", box=None):
-    """cv2.resize(x, size) of (height, width, channels), uint8 or float32, with INTER_LINEAR or INTER_CUBIC.
+    """cv2.resize(x, size) of x (height, width, channels), uint8 or float32, with INTER_LINEAR or INTER_CUBIC.
 
-    It interpolates between 2 or 4 pixels a direction and never averages, so a picture made much smaller gets coarse.
-    `box` is (left, top, right, bottom) in pixels. TensorFlow's bilinear tf.image.resize is the linear one, too.
+    It interpolates between 2 or 4 pixels in each direction and never averages, so a much smaller picture gets coarse.
+    `box` is (left, top, right, bottom) in pixels. TensorFlow's bilinear tf.image.resize gives the same as "linear".
 
     >>> cv_resize(np.array([[[0.], [1]]], "float32"), (4, 1))[0, :, 0]
     array([0.  , 0.25, 0.75, 1.  ], dtype=float32)
@@ -132,7 +132,7 @@ def cv_resize(x, size, kernel="linear", box=None):
 
 
 def _interpolated(x, start, stop, n, kernel):
-    """n float32 rows between rows start and stop of x."""
+    """n float32 rows, interpolated between the rows start and stop of x."""
     at = start + (np.arange(n) + 0.5) * ((stop - start) / n) - 0.5
     first = np.floor(at).astype(int)
     t = (at - first).astype("float32")

@@ -1,8 +1,8 @@
-"""An endless stream of drawn pictures, for first runs and tests: nothing has to be downloaded.
+"""An endless stream of drawn pictures, so that first runs and tests need no download.
 
-The colour of each thing follows from its texture, its lightness and what is around it, as in photos; where things
-stand does not say much about it. What is where, the layout, comes from a catalogue, of which an eighth is kept for
-validation: no picture of the training stream has one of those.
+As in photos, the colour of a thing follows from its texture, its lightness and its surroundings, and little from its
+place. A layout says what stands where. An eighth of all layouts are kept for validation, and no training picture has
+one of them.
 """
 import numpy as np
 
@@ -12,15 +12,15 @@ from .subjects import SUBJECTS
 
 __all__ = ["LAYOUTS", "Scenes", "scene"]
 
-LAYOUTS = 8192              # in the catalogue
+LAYOUTS = 8192              # how many there are
 SPLITS = {"train": 0, "val": 1}
 
 
 class Scenes(Batches):
-    """Batches (batch, size, size, 3) of uint8 RGB. A pass has `scenes` of them.
+    """Batches (batch, size, size, 3) of uint8 RGB. A pass has so many `scenes`.
 
-    With split="train" no pass repeats the scenes of another; with "val" all passes show the same ones, whose layouts
-    the training stream does not have. The rest is described in Batches.
+    With split="train" every pass shows new scenes. With split="val" all passes show the same scenes, whose layouts do
+    not occur in training. Batches describes the other options.
 
     >>> next(iter(Scenes(size=64, batch=8, seed=1))).shape
     (8, 64, 64, 3)
@@ -29,9 +29,9 @@ class Scenes(Batches):
     def __init__(self, split="train", size=64, *, scenes=2048, batch=32, shuffle=False, partial=False, seed=None,
                  workers=2, then=None):
         if split not in SPLITS:
-            raise ValueError(f"split is 'train' or 'val', got {split!r}")
+            raise ValueError(f"split must be 'train' or 'val', got {split!r}")
         if size < 16:
-            raise ValueError(f"scenes have at least 16 x 16 pixels, got size={size}")
+            raise ValueError(f"scenes need a size of at least 16 pixels, got size={size}")
         self.split = split
         names = [f"{split}/{i}" for i in range(scenes)]
         super().__init__(names, size, batch=batch, shuffle=shuffle, partial=partial, seed=seed, workers=workers,
@@ -49,13 +49,13 @@ def scene(number, size=64, split="train", seed=0):
 
 
 def layout(look, split):
-    """The number of a layout; those of validation are the multiples of 8."""
+    """The number of a random layout. Layouts for validation are the multiples of 8."""
     eighth = int(look.integers(LAYOUTS // 8))
     return 8 * eighth if split == "val" else 8 * eighth + int(look.integers(1, 8))
 
 
 def drawn(number, look, size):
-    """Layout number `number` with looks drawn from the generator `look`."""
+    """A picture with layout number `number`, whose looks come from the generator `look`."""
     plan = np.random.default_rng([7, number])
     shares = np.array(list(SUBJECTS.values()))
     subject = list(SUBJECTS)[plan.choice(len(shares), p=shares / shares.sum())]

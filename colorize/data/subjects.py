@@ -1,5 +1,5 @@
-"""What scenes.py draws: each function paints one kind of picture on a Canvas. Each material has its own texture and
-lightness, and its colour follows from them: that is what a colorizer can learn here."""
+"""What scenes.py draws. Each function paints on a Canvas. Each material has its own texture and lightness, and a
+colorizer can learn its colour from them."""
 import numpy as np
 
 __all__ = ["SUBJECTS"]
@@ -15,7 +15,7 @@ def horizon(c, low=0.2, high=0.8):
 
 
 def sky(c, below):
-    """By day with clouds, or at sunset; returns the colour of the light on the land."""
+    """Paint a sky with clouds or a sunset. Returns the colour of the light on the land."""
     up = -below / max(float((-below).max()), 0.05)
     if c.look.random() < 0.22:
         c.rgb[:] = c.blend(up, c.colour(1, 0.72, 0.38), c.colour(0.93, 0.5, 0.4), c.colour(0.42, 0.32, 0.5))
@@ -112,7 +112,7 @@ def tree(c, x, foot, height, light):
 
 
 def house(c, x, foot, w, light):
-    """Brick walls are red-brown, smooth ones cream; roofs have rows of red tiles."""
+    """Paint a house with red-brown bricks or smooth cream walls, and rows of red tiles on the roof."""
     h, left, right = w * c.plan.uniform(0.5, 0.9), x - w / 2, x + w / 2
     wall = c.box(left, foot - h, right, foot)
     if c.plan.random() < 0.5:
@@ -169,7 +169,7 @@ def landscape(c):
 
 
 def night(c):
-    """Lit windows under a dark blue sky, the moon, and all of it once more in the water."""
+    """Paint lit windows and the moon under a dark blue sky, and their reflection in the water."""
     level = c.plan.uniform(0.5, 1.05)
     c.rgb[:] = c.blend(c.y / level, c.colour(0.03, 0.05, 0.17), c.colour(0.08, 0.13, 0.33),
                        c.colour(0.22, 0.24, 0.42))
@@ -195,7 +195,7 @@ def night(c):
 
 
 def fields(c):
-    """Land from above: each field has its crop, and its rows a direction of its own."""
+    """Paint land from above. Each field has its own crop, with rows in their own direction."""
     n = c.plan.integers(5, 12)
     at = c.plan.uniform(-0.1, 1.1, (n, 2)).astype("float32")
     wobble = 0.02 * c.smooth(5, 5)
@@ -225,7 +225,7 @@ def fields(c):
 
 
 def backdrop(c):
-    """What is behind a subject: leaves out of focus, a bright wall, or a dark one."""
+    """Paint what is behind a subject: leaves out of focus, a bright wall, or a dark wall."""
     kind = c.plan.integers(3)
     soft = 0.5 * c.smooth(4, 4) + 0.35 * c.smooth(8, 8)
     if kind == 0:
@@ -267,7 +267,7 @@ def still_life(c):
     backdrop(c)
     edge = c.plan.uniform(0.25, 0.6)
     below = c.y - f32(edge) - f32(c.plan.normal(0, 0.03)) * (c.x - 0.5)
-    if c.plan.random() < 0.6:               # a wooden table, or a white cloth with blue stripes
+    if c.plan.random() < 0.6:               # a wooden table; else a white cloth with blue stripes
         planks = 0.12 * ((c.y * 7) % 1 < 0.07)
         c.paint(c.inside(below), c.colour(0.6, 0.4, 0.24), 0.98 + 0.13 * c.fill("wood", 0.8) - planks - 0.2 * below)
     else:
@@ -338,7 +338,7 @@ def portrait(c):
     c.paint(c.ellipse(x, y + r * 1.3, r * 0.42, r * 0.7), skin, 0.72)
     body = c.ellipse(x, y + r * 2.9, r * 1.9, r * 1.45)
     cloth, folds = c.plan.integers(3), 1 + 0.1 * c.smooth(6, 4)
-    if cloth == 0:                          # striped blue, knitted red, plain white
+    if cloth == 0:                          # striped blue; then knitted red and plain white
         c.paint(body, c.colour(0.2, 0.32, 0.58), folds + 0.5 * (np.sin(c.y * 90) > 0.3))
     elif cloth == 1:
         c.paint(body, c.colour(0.62, 0.14, 0.16), folds * (1 + 0.2 * c.fill("dimples", 1.3)))
@@ -351,7 +351,7 @@ def portrait(c):
 
 
 def close_up(c):
-    """One material and nothing else, so that no place has a colour of its own."""
+    """Paint one material everywhere, so that the place says nothing about the colour."""
     kind = c.plan.integers(6)
     if kind == 0:
         c.paint(f32(1), c.colour(0.36, 0.53, 0.18), 0.9 + 0.25 * c.fill("grass", 0.6) + 0.1 * c.smooth(4, 4))

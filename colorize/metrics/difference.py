@@ -1,4 +1,4 @@
-"""How different two colours look: CIEDE2000, and the plain distance in Lab of 1976."""
+"""How different two colours look: CIEDE2000, and the plain distance in Lab from 1976."""
 import numpy as np
 
 from minicnn.device import xp
@@ -13,7 +13,7 @@ def de76(x, y):
 
 
 def ciede2000(x, y):
-    """CIEDE2000 (...) of Lab colours x and y (..., 3), with kL = kC = kH = 1. About 1 can just be seen.
+    """CIEDE2000 (...) of Lab colours x and y (..., 3), with kL = kC = kH = 1. About 1 is just visible.
 
     >>> ciede2000(np.array([[50, 2.6772, -79.7751]]), np.array([[50, 0, -82.7485]])).round(4)
     array([2.0425])
@@ -30,18 +30,18 @@ def _checked(name, x, y):
 
 
 def _ciede2000(x, y):
-    """After Sharma, Wu and Dalal (2005). Angles in radians; where one colour is grey its hue is the other's."""
+    """The formula of Sharma, Wu and Dalal (2005), with angles in radians. A grey colour takes the other one's hue."""
     m = xp(x)
     L1, a1, b1, L2, a2, b2 = (v[..., k] for v in (x, y) for k in range(3))
     mean_c7 = ((m.hypot(a1, b1) + m.hypot(a2, b2)) / 2) ** 7
-    stretch = 1.5 - 0.5 * m.sqrt(mean_c7 / (mean_c7 + 25.0 ** 7))       # of a, for nearly grey colours
+    stretch = 1.5 - 0.5 * m.sqrt(mean_c7 / (mean_c7 + 25.0 ** 7))       # stretches a of nearly grey colours
     a1, a2 = a1 * stretch, a2 * stretch
     c1, c2 = m.hypot(a1, b1), m.hypot(a2, b2)
     h1, h2 = m.arctan2(b1, a1) % (2 * np.pi), m.arctan2(b2, a2) % (2 * np.pi)
 
     grey = c1 * c2 == 0
     dh = m.where(grey, 0, h2 - h1)
-    half = np.pi + 1e-6                     # exactly half a turn is none, however its last digit is rounded
+    half = np.pi + 1e-6                     # half a turn must stay half a turn, however it is rounded
     turn = m.where(dh > half, -2 * np.pi, m.where(dh < -half, 2 * np.pi, 0))
     dh = dh + turn
     h = (h1 + h2) / 2

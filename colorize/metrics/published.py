@@ -1,6 +1,6 @@
 """Numbers that the documents print, and the measures that only they use.
 
-They were measured on other photos than yours: read them beside the rows of grey and mean ab, never alone.
+The numbers come from other photos than yours, so read them only beside the rows grey and mean ab.
 """
 from collections import namedtuple
 
@@ -14,15 +14,15 @@ from ..color.spaces import lab_to_rgb, rgb_to_yuv
 __all__ = ["MEASURES", "NUMBERS", "AsPublished", "Number", "numbers"]
 
 Number = namedtuple("Number", "model options measure value source")
-Number.__doc__ = """options: those that the model must have; measure: the line of our table that it belongs to."""
+Number.__doc__ = """A published number. options: what the model must be built with. measure: the line of our table."""
 
-ZHANG = "Zhang et al. 2016, table 1, 10,000 photos of ImageNet; recalled, not looked up"
+ZHANG = "Zhang et al. 2016, table 1, 10,000 photos of ImageNet; quoted from memory"
 SURVEY = "Anwar et al., survey, the 723 photos of NCD"
 FACES, NCD = "UF report, 75 Georgia Tech faces", "UF report, 73 photos of NCD, after transfer from faces"
 
 
 def _uf(model, options, source, **values):
-    """Several numbers of a row of the UF report's tables."""
+    """The numbers of one row of the UF report's tables."""
     names = {"a": "uf-faces mse a", "b": "uf-faces mse b", "mean_a": "uf-faces mse of mean a",
              "mean_b": "uf-faces mse of mean b", "psnr_a": "psnr a pooled", "psnr_b": "psnr b pooled",
              "ssim_a": "ssim a as published", "ssim_b": "ssim b as published"}
@@ -32,7 +32,7 @@ def _uf(model, options, source, **values):
 NUMBERS = [
     Number("jetson", {"space": "lab", "loss": "mse"}, "jetson mse", 0.01327,
            "the Jetson Nano paper's log, 16,000 photos of ImageNet"),
-    Number("vgg-decoder", {}, "colour-this accuracy", 0.80, "Colour This, what it says of its training, Unsplash"),
+    Number("vgg-decoder", {}, "colour-this accuracy", 0.80, "Colour This, its training on photos of Unsplash"),
     Number("vgg-uv-small", {}, "cs838 mse", 0.02776, "CS838, the training's log, 428 photos of MIRFLICKR"),
     *_uf("mean-fc", {}, FACES, mean_a=4.68e-4, mean_b=4.59e-4),
     *_uf("mean-cnn2", {"last": "relu"}, FACES, mean_a=6.2262e-5, mean_b=1.72e-4),
@@ -57,25 +57,25 @@ NUMBERS = [
 
 
 def numbers(model, options):
-    """The published numbers of a model with these options."""
+    """The published numbers for a model with these options."""
     return [n for n in NUMBERS if n.model == model and all(options.get(key) == v for key, v in n.options.items())]
 
 
 # ------------------------------------------------------------------ what they measured
 
 
-COMPRESSED = 33                             # pixels a side of CS838's targets
+COMPRESSED = 33                             # the side of CS838's targets in pixels
 MEASURES = ("jetson mse", "colour-this accuracy", "cs838 mse", "uf-faces mse a", "uf-faces mse b",
             "uf-faces mse of mean a", "uf-faces mse of mean b")
 
 
 class AsPublished:
-    """The documents' own measures of one row, photo by photo: add(L, ab, true), arrays (H, W, ...) in Lab units.
+    """The documents' own measures of one row. add(L, ab, true) takes a photo as arrays (H, W, ...) in Lab units.
 
-    jetson mse             of ab in -1..1
-    colour-this accuracy   the share of pixels where the larger one of a and b is the true one; "b" gets 2/3
-    cs838 mse              of U and V in -1..1 at 33 x 33 pixels
-    uf-faces mse           of a and b in 0..1; and of each photo's mean a and b
+    jetson mse             the error of ab in -1..1
+    colour-this accuracy   the share of pixels where the larger one of a and b is the truth's; always "b" gives 2/3
+    cs838 mse              the error of U and V in -1..1 at 33 x 33 pixels
+    uf-faces mse           the error of a and b in 0..1, and of each photo's mean a and b
     """
 
     def __init__(self):
@@ -91,11 +91,11 @@ class AsPublished:
         self.sums, self.photos = self.sums + np.array([float(x) for x in numbers]), self.photos + 1
 
     def result(self):
-        """{measure: number}, each a mean over the photos."""
+        """{measure: its mean over the photos}."""
         return dict(zip(MEASURES, (self.sums / self.photos).tolist()))
 
 
 def _uv(L, ab):
-    """U and V in -1..1 (n, n, 2) of a photo, made small as CS838 did; as in its 8 bits, -1 and 1 are the ends."""
+    """U and V (n, n, 2), in -1..1, of a photo, made small and clipped as CS838 does in 8 bits."""
     yuv = rgb_to_yuv(lab_to_rgb(xp(ab).concatenate([L[..., None], ab], -1)))
     return resize(yuv[None, ..., 1:].clip(0, 1), (COMPRESSED, COMPRESSED), "opencv")[0].clip(0, 1) * 2 - 1

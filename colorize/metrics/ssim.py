@@ -1,4 +1,4 @@
-"""SSIM, the structural similarity of Wang et al. (2004): windowed in each image, and as the UF report computed it."""
+"""SSIM, the structural similarity of Wang et al. (2004), in each image, or as the UF report computed it."""
 import numpy as np
 
 from minicnn.device import xp
@@ -12,8 +12,8 @@ K1, K2 = 0.01, 0.03
 def ssim(x, y, *, data_range=1.0, window="uniform"):
     """The SSIM (N,) of images x and y (N, H, W, C), averaged over the channels and the windows that lie inside.
 
-    `data_range` is that of the numbers: 1 for 0..1, 255 for bytes. window="uniform" is 7 x 7 with the variances of a
-    sample, scikit-image's default; "gaussian" is 11 x 11 with sigma 1.5, as in the paper.
+    `data_range` is the range of the numbers: 1 for 0..1, 255 for bytes. window="uniform" is 7 x 7 with the variances
+    of a sample, as by scikit-image's default. "gaussian" is 11 x 11 with sigma 1.5, as in the paper.
 
     >>> ssim(np.ones((1, 8, 8, 3)), np.ones((1, 8, 8, 3)))
     array([1.])
@@ -32,10 +32,10 @@ def _ssim_of_image(x, y, taps, c1, c2, unbiased):
 
 
 def ssim_of_stack(x, y, *, data_range=2.0):
-    """One SSIM for a whole stack (N, H, W) of one channel, its windows 7 x 7 x 7: they reach over seven images.
+    """One SSIM for a whole stack (N, H, W) of one channel, with windows 7 x 7 x 7, which reach over seven images.
 
-    Not a sound measure: the UF report's table was made so. It gave the stack to scikit-image and did not say which
-    axis is which; scikit-image also took data_range 2 from the dtype. Both make it larger.
+    This is no sound measure, but the UF report's table uses it. The report gave the stack to scikit-image without
+    saying which axis is which, and scikit-image took data_range 2 from the dtype. Both make the number larger.
     """
     _checked("ssim_of_stack", x, y, "(N, H, W)", 7, (0, 1, 2))
     taps = np.full(7, 1 / 7)
@@ -57,13 +57,13 @@ def _gaussian(radius, sigma):
 
 
 def _numbers(taps, dimensions, data_range, sample):
-    """(c1, c2, what makes the variances those of a sample)."""
+    """(c1, c2, the factor that makes variances those of a sample)."""
     n = len(taps) ** dimensions
     return (K1 * data_range) ** 2, (K2 * data_range) ** 2, n / (n - 1) if sample else 1.0
 
 
 def _similarity(x, y, taps, axes, c1, c2, unbiased):
-    """The mean SSIM over all windows inside x and y. float64: variances are small differences of large numbers."""
+    """The mean SSIM over all windows inside x and y, in float64, since variances are small differences."""
     x, y = x.astype("float64"), y.astype("float64")
     mx, my = _filtered(x, taps, axes), _filtered(y, taps, axes)
     spread = unbiased * (_filtered(x * x + y * y, taps, axes) - mx * mx - my * my)
@@ -72,7 +72,7 @@ def _similarity(x, y, taps, axes, c1, c2, unbiased):
 
 
 def _filtered(x, taps, axes):
-    """x with the filter along these axes, where it lies inside."""
+    """x filtered along these axes, at all places where the filter lies inside."""
     for axis in axes:
         n = x.shape[axis] - len(taps) + 1
         parts = [x[(slice(None),) * axis + (slice(i, i + n),)] for i in range(len(taps))]

@@ -4,7 +4,7 @@ import numpy as np
 from minicnn.cpu.parts import kernel
 from minicnn.cpu.runtime import ready, run
 
-GRAIN = 16                      # rows: fewer would filter the same rows of the image too often
+GRAIN = 16                      # rows in a piece of work; smaller pieces filter the same rows too often
 
 
 def ssim_of_image(x, y, taps, c1, c2, unbiased):
@@ -17,7 +17,7 @@ def ssim_of_image(x, y, taps, c1, c2, unbiased):
 
 @kernel
 def _rows(start, stop, scratch, x, y, taps, channels, c1, c2, unbiased, sums):
-    """sums[i] of the windows whose first row is i, in float64: down the columns first, then along the row."""
+    """Fill sums[i] with the sum over the windows whose first row is i, in float64. Columns are filtered first."""
     columns = np.empty((4, x.shape[1]))
     means = np.empty((4, x.shape[1] - (len(taps) - 1) * channels))
     for i in range(start, stop):

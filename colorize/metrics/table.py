@@ -1,11 +1,11 @@
-"""How good colours are: beside every number of a model stand those of grey and of one mean colour everywhere.
+"""How good colours are. The numbers of grey and of one mean colour everywhere stand beside those of the models.
 
     metrics = Metrics(mean_ab=mean_of(ab for _, ab in training))
     for L, ab in photos:
         metrics.add(L, model.colorize(L), ab)
     print(metrics)                          # or metrics.result(), a dict of rows
 
-Grey beats trained models on PSNR and CIEDE2000 (most photos are nearly grey): no number means much without its row.
+Grey beats trained models on PSNR and CIEDE2000, since most photos are nearly grey, so always look at its row, too.
 Arrays are NumPy's or CuPy's: L (N, H, W, 1) in 0..100, ab (N, H, W, 2) in Lab units, RGB (N, H, W, 3) in 0..1.
 """
 import math
@@ -28,12 +28,12 @@ __all__ = ["Metrics", "auc", "bin_accuracy", "colourfulness", "grey", "mean_ab",
 
 
 def grey(ab):
-    """The answer "no colour": zeros like ab."""
+    """The answer "no colour", which is zeros like ab."""
     return xp(ab).zeros_like(ab)
 
 
 def mean_ab(ab, mean):
-    """The answer "always this colour": mean (2,) at each pixel of ab (..., 2)."""
+    """The answer "always this colour", which is mean (2,) at each pixel of ab (..., 2)."""
     return grey(ab) + xp(ab).asarray(mean, ab.dtype)
 
 
@@ -55,7 +55,7 @@ def mean_of(batches):
 
 
 def psnr(x, y, *, data_range=1.0):
-    """The PSNR (N,) in dB of each image of x and y (N, ...); infinite where they are equal.
+    """The PSNR (N,), in dB, of each image of x and y (N, ...). It is infinite for equal images.
 
     >>> psnr(np.zeros((1, 4, 4, 3)), np.full((1, 4, 4, 3), 0.1)).round(6)
     array([20.])
@@ -66,9 +66,9 @@ def psnr(x, y, *, data_range=1.0):
 
 
 def pooled_psnr(x, y, *, data_range=1.0):
-    """One PSNR in dB for all images together, of their mean squared error: what the UF report gives of ab / 255.
+    """One PSNR, in dB, of the mean squared error of all images. The UF report gives this for ab / 255.
 
-    It is at most the mean of `psnr`, since one bad image weighs more than a good one.
+    It is at most the mean of `psnr`, since a bad image weighs more than a good one.
     """
     _alike("pooled_psnr", x, y)
     return _decibel(float(_mse(x, y).mean()) / data_range ** 2)
@@ -87,7 +87,7 @@ def _decibel(mse):
 
 
 def colourfulness(rgb):
-    """How colourful (N,) images (N, H, W, 3) look, after Hasler and Suesstrunk (2003), M3: 0 grey, above 80 vivid."""
+    """How colourful (N,) images (N, H, W, 3) look, by M3 of Hasler and Suesstrunk (2003): 0 is grey, 80 vivid."""
     if rgb.ndim != 4 or rgb.shape[-1] != 3 or rgb.dtype.kind != "f":
         raise ValueError(f"colourfulness needs floating RGB in 0..1, (N, H, W, 3), got {rgb.dtype} {rgb.shape}")
     r, g, b = (rgb[..., k].reshape(len(rgb), -1).astype("float64") * 255 for k in range(3))
@@ -95,12 +95,12 @@ def colourfulness(rgb):
     return xp(rgb).sqrt(rg.var(1) + yb.var(1)) + 0.3 * xp(rgb).sqrt(rg.mean(1) ** 2 + yb.mean(1) ** 2)
 
 
-REACH = 150                     # the largest error, in ab units, that AuC tells from others
+REACH = 150                     # ab units; AuC counts larger errors as this
 
 
 def auc(predicted, true):
-    """The area under the cumulative curve: the share of pixels with an ab error up to t, averaged over t = 0 .. 150,
-    in percent. That is 100 minus the mean error in percent of 150, larger errors counting as 150.
+    """The area under the cumulative curve: the share of pixels with an ab error up to t, in percent, averaged over
+    t = 0 .. 150. This equals 100 minus the mean error in percent of 150, where larger errors count as 150.
 
     >>> auc(np.array([[[[3., 4.]]]]), np.zeros((1, 1, 1, 2)))
     96.66666666666667
@@ -109,15 +109,16 @@ def auc(predicted, true):
 
 
 def rebalanced_auc(predicted, true, bins=None, prior=None):
-    """`auc` with pixels weighted by how rare their true colour is: 1 / prior (Q,) of its bin, by default of the 313.
+    """`auc` with pixels weighted by how rare their true colour is, which is 1 / prior (Q,) of its bin.
 
-    Without a prior it is that of these images, and all colours that occur weigh the same.
+    The bins are the 313 if you give none, and the prior is that of these images, so that all colours that occur weigh
+    the same.
     """
     return _area(*_summed(predicted, true, bins or gamut()), prior)
 
 
 def _summed(predicted, true, bins):
-    """(errors, pixels), both (Q,): the sum of errors and the number of pixels of each true colour."""
+    """(errors, pixels), both (Q,): the sum of the errors and the number of pixels for each bin of true colours."""
     _alike("AuC", predicted, true)
     m = xp(true)
     error = m.minimum(m.sqrt(((predicted - true) ** 2).sum(-1)), REACH).reshape(-1)
@@ -137,9 +138,9 @@ def _area(errors, pixels, prior=None):
 
 
 def bin_accuracy(predicted, true):
-    """The share of pixels whose bin (...) is the true one (...); predicted (..., k) may name k guesses each.
+    """The share of pixels whose predicted bin (...) is the true bin (...). predicted (..., k) has k guesses for each.
 
-    True bins below 0 do not count.
+    Pixels with a true bin below 0 do not count.
 
     >>> bin_accuracy(np.array([[1, 2], [3, 4], [5, 6]]), np.array([2, 9, -1]))
     0.5
@@ -151,7 +152,7 @@ def bin_accuracy(predicted, true):
                          f"{predicted.dtype} {predicted.shape} and {true.dtype} {true.shape}")
     known = true >= 0
     if not known.any():
-        raise ValueError("bin_accuracy got no pixel with a true bin of at least 0")
+        raise ValueError("bin_accuracy got no pixel with a true bin of at least 0: all are skipped")
     return float((predicted == true[..., None]).any(-1)[known].mean())
 
 
@@ -169,14 +170,14 @@ def _alike(name, x, y):
 class Metrics:
     """Every measure over a stream of batches, in rows: the models, grey, the mean colour, and the truth.
 
-    mean_ab    the colour (2,) of the row "mean ab": the training set's, or this set's own, see `mean_of`
-    bins       for "auc rebalanced" and "bin accuracy"; by default the 313
-    prior      of those bins, for the rebalancing; by default that of the pixels that pass by
-    window     of SSIM: "uniform", "gaussian" or None, which leaves SSIM out (it takes half of the time)
-    as_published   also the UF report's SSIM, across images; keeps ab of all images, which must then be of one size
-    models     the names of their rows, where there are several
+    mean_ab    the colour (2,) of the row "mean ab", which mean_of gives for the training photos or for these
+    bins       the bins for "auc rebalanced" and "bin accuracy"; by default the 313
+    prior      the prior of those bins for "auc rebalanced"; by default that of all pixels seen
+    window     the window of SSIM, "uniform" or "gaussian"; None leaves SSIM out, which takes half of the time
+    as_published   adds the UF report's SSIM across images; this keeps ab of all images, which must be of one size
+    models     the names of the models' rows if there are several
 
-    Means are over pixels ("ab mse", "ciede2000", "chroma", AuC, accuracy) or over images (the others). A PSNR above
+    "ab mse", "ciede2000", "chroma", AuC and accuracy are means over pixels, the others over images. A PSNR above
     100 dB counts as 100. PSNR and SSIM of a and b are those of 8-bit Lab over 255, where grey is about 0.5.
     """
 
@@ -190,11 +191,12 @@ class Metrics:
         self.models = tuple(models)
         names = (*self.models, "grey", "mean ab", "truth")
         if len(set(names)) < len(names):
-            raise ValueError(f"Metrics got models={self.models}: names must differ, from grey, mean ab and truth too")
+            raise ValueError(f"Metrics got models={self.models}: names must differ from each other and from grey, "
+                             "mean ab and truth")
         self.rows = {name: _Row(self) for name in names}
 
     def add(self, L, predicted, true):
-        """A batch: L (N, H, W, 1), and ab (N, H, W, 2) as the model says (of several: {name: ab}) and as it is."""
+        """Add a batch: L (N, H, W, 1), the predicted ab (N, H, W, 2), or {model: ab} for several, and the true ab."""
         predicted = predicted if isinstance(predicted, dict) else {"model": predicted}
         if set(predicted) != set(self.models):
             raise ValueError(f"Metrics.add got ab of {', '.join(predicted)}, expected {', '.join(self.models)}")
@@ -221,7 +223,7 @@ class Metrics:
         return rows
 
     def latest(self):
-        """{row: {measure: number}} of the last image alone, without AuC."""
+        """{row: {measure: number}} for the last image alone, without AuC."""
         return {name: row.numbers(*row.last) for name, row in self.rows.items()}
 
     def __str__(self):
@@ -229,12 +231,12 @@ class Metrics:
 
 
 def measures():
-    """The names of what a row of Metrics with a window has, in its order."""
+    """The names of the measures in a row of Metrics with a window, in their order."""
     return [*_Row.numbers(np.ones(7), np.ones(8)), "auc", "auc rebalanced"]
 
 
 def table(rows):
-    """{row: {measure: number}} as text, a line for each measure and a column for each row.
+    """{row: {measure: number}} as text, with a line for each measure and a column for each row.
 
     >>> print(table({"ours": {"psnr": 22.5, "ssim": 0.25}, "grey": {"psnr": 24}}))
            ours   grey
@@ -248,7 +250,7 @@ def table(rows):
 
 
 def rising(measure):
-    """Is more of a measure better?
+    """Is a larger value of the measure better?
 
     >>> rising("psnr b pooled"), rising("ab mse")
     (True, False)
@@ -275,7 +277,7 @@ class _Row:
     def __init__(self, of):
         self.bins, self.window = of.bins, of.window
         self.pixels, self.images, self.n = 0, 0, 0      # sums over pixels, sums over images, images
-        self.last = None                                # the same two of the last image
+        self.last = None                                # both sums for the last image alone
         self.errors, self.counts = np.zeros(len(of.bins)), np.zeros(len(of.bins))
 
     def add(self, true, image):
@@ -305,7 +307,7 @@ class _Row:
 
     @staticmethod
     def numbers(sums, means):
-        """{measure: number} of sums over pixels and means over images."""
+        """{measure: number} from sums over pixels and means over images."""
         mse_a, mse_b, mse_rgb, difference, chroma, accuracy = (float(s) for s in sums[1:] / sums[0])
         numbers = {
             "ab mse": (mse_a + mse_b) / 2, "ab rmse": math.sqrt((mse_a + mse_b) / 2),

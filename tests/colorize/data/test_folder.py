@@ -176,12 +176,12 @@ def test_weights_draw_some_folders_more_often(folder):
 
 
 @pytest.mark.parametrize("options, message", [
-    ({"weights": {"d": 2}}, "folders have no photos: d: there are a, b, c"),
-    ({"weights": {"a": -1}}, "folders need numbers of at least 0, got {'a': -1}"),
-    ({"weights": {"a": 2}, "shuffle": False}, "shuffle=True"), ({"crop": "middle"}, "crop is one of random"),
-    ({"resize": "fit"}, "resize is"), ({"resample": "sinc"}, "resample is one of nearest"),
-    ({"crop": None}, "give a crop"), ({"resize_to": 20}, "leaves no room"), ({"shuffle": "yes"}, "shuffle is"),
-    ({"batch": 31}, "make batchsize smaller"), ({"augment": 2}, "augment is an Augment")])
+    ({"weights": {"d": 2}}, "d: there are a, b, c"), ({"weights": {"a": -1}}, "numbers of at least 0"),
+    ({"weights": {"a": 2}, "shuffle": False}, "shuffle=True"), ({"crop": "middle"}, "crop .* random.* got 'middle'"),
+    ({"resize": "fit"}, "resize .* 'squash', got 'fit'"), ({"resample": "sinc"}, "resample .* nearest.* got 'sinc'"),
+    ({"crop": None}, "give .* a crop"), ({"resize_to": 20}, "resize_to=20 .* 32"),
+    ({"shuffle": "yes"}, "shuffle .* 'once', got 'yes'"),
+    ({"batch": 31}, "make batchsize smaller"), ({"augment": 2}, "augment .* Augment, TENFOLD or None, got int")])
 def test_wrong_calls(folder, options, message):
     with pytest.raises((ValueError, TypeError), match=message):
         Photos(folder, 32, **options)
@@ -243,7 +243,7 @@ def test_without_shuffle_bad_photos_are_left_out(bad_folder):
 def test_a_folder_of_grey_photos_is_an_error(tmp_path, shuffle):
     for i in range(5):
         Image.new("L", (40, 40), 50 * i).save(str(tmp_path / f"{i}.png"))
-    with pytest.raises(ValueError, match="5 photos, as far as tried, 0 cannot be read and 5 are near-grey"):
+    with pytest.raises(ValueError, match="5 photos 0 cannot be read and 5 are near-grey"):
         list(Photos(tmp_path, 32, batch=5, shuffle=shuffle, drop_grey=True))
 
 

@@ -104,7 +104,7 @@ def test_an_existing_pack_is_left_alone(folder, packed):
 
 @pytest.mark.parametrize("harm, message", [
     (lambda p: p.joinpath("index.json").unlink(), "is not a pack"),
-    (lambda p: p.joinpath("index.json").write_text("[1]"), "not of the format"),
+    (lambda p: p.joinpath("index.json").write_text("[1]"), "the format 'colorize pack 1'"),
     (lambda p: _edit(p / "index.json", b"00.png", b"07.png"), "the index of the pack .* is damaged"),
     (lambda p: _edit(p / "index.json", b'"size": 16', b'"side": 16'), "the index of the pack .* is damaged"),
     (lambda p: _edit(p / "index.json", b'"size": 16', b'"size": 17'), "the index of the pack .* is damaged"),
@@ -133,11 +133,11 @@ def _zero(path):
 
 
 def test_wrong_calls(folder, packed, tmp_path):
-    with pytest.raises(ValueError, match="has none of 64 px: pack them larger"):
+    with pytest.raises(ValueError, match="48 px, .* 64 px .*: pack them larger"):
         Packed(packed, 64)
     with pytest.raises(ValueError, match="give a crop"):
         Packed(packed, crop=None)
     with pytest.raises(ValueError, match="is not a pack"):
         Packed(tmp_path)
-    with pytest.raises(ValueError, match="resample is one of"):
+    with pytest.raises(ValueError, match="resample .* nearest"):
         pack(folder, tmp_path / "p", resample="best")

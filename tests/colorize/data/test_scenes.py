@@ -55,7 +55,8 @@ def test_textures_repeat_and_differ():
     assert across[0] > 1.5 * down[0] and down[1] > 1.5 * across[1] and down[2] > 3 * across[2]
 
 
-@pytest.mark.parametrize("options, message", [({"split": "test"}, "split is"), ({"size": 8}, "at least 16")])
+@pytest.mark.parametrize("options, message", [({"split": "test"}, "split .* 'train' or 'val', got 'test'"),
+                                              ({"size": 8}, "at least 16 .* size=8")])
 def test_wrong_calls(options, message):
     with pytest.raises(ValueError, match=message):
         Scenes(**options)
