@@ -72,6 +72,7 @@ def test_the_tour_runs(tmp_path, monkeypatch, name, examples):
     assert tried >= examples and not failed
 
 
+@pytest.mark.slow
 def test_shapes_learns(capsys):
     assert shapes.main() > 0.95
     assert "new pictures are recognised" in capsys.readouterr().out

@@ -44,7 +44,8 @@ FORMULA = FLOAT32._replace(name="float32-formula")  # as on a machine without Nu
 CUDA_ON_CPU = Backend("cuda-on-cpu", "float32", lambda a: fake_cupy.asarray(FLOAT32.put(a)),
                       lambda a: fake_cupy.asnumpy(a))       # the CUDA kernels, compiled by g++
 CUDA = Backend("cuda", "float32", lambda a: to("cuda:0", FLOAT32.put(a)), lambda a: to("cpu", a))
-BACKENDS = [FLOAT32, FORMULA, FLOAT64, CUDA_ON_CPU, pytest.param(CUDA, marks=pytest.mark.gpu)]
+BACKENDS = [FLOAT32, FORMULA, FLOAT64, pytest.param(CUDA_ON_CPU, marks=pytest.mark.slow),
+            pytest.param(CUDA, marks=pytest.mark.gpu)]
 TOLERANCE = {"float32": 2e-5, "float64": 1e-11}     # relative to the largest value of the output
 
 

@@ -60,6 +60,7 @@ def run(tmp_path, *words):
     return json.loads(table.with_suffix(".json").read_text()), table.read_text()
 
 
+@pytest.mark.slow
 def test_on_the_cpu(tmp_path, monkeypatch):
     need("torch")
     monkeypatch.setattr(clock, "LEAST", 1)
@@ -104,6 +105,7 @@ def timed(monkeypatch):
         yield
 
 
+@pytest.mark.slow
 def test_on_a_gpu(tmp_path, timed):
     result, table = run(tmp_path, "--device", "cuda", "--only", "models,jetson,passes", "--match", "^((?!Adam).)*$")
     assert result["device"] == "A GPU"

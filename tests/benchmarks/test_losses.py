@@ -13,6 +13,7 @@ def found():
     return {**small, "fused": losses.in_its_own_process("fused", 1, 8, 2, 1)}
 
 
+@pytest.mark.slow
 def test_variants_agree(found):
     losses.check(found)
     assert all(r["seconds"] > 0 and r["mb"] >= 0 for r in found.values())

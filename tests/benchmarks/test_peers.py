@@ -21,6 +21,7 @@ def test_parameters(model, trainable, moments):
     assert sum(a.size for name, a in models.arrays(model).items() if name[0] in "mv") == moments
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, size", [("jetson", 32), ("zhang", 16)])
 def test_models_keep_the_size_of_the_image(name, size):
     model = models.randomise(getattr(models, name)())

@@ -5,11 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from ..tools import need
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 def test_lenet():
     need("sklearn")
     done = subprocess.run([sys.executable, "examples/lenet.py"], cwd=ROOT, timeout=300, text=True,

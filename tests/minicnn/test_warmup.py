@@ -11,6 +11,7 @@ import pytest
 from ..tools import need
 
 need("numba")
+pytestmark = pytest.mark.slow            # left out of the fast tests: see CONTRIBUTING.md
 ROOT = Path(__file__).resolve().parents[2]
 
 MODEL = """

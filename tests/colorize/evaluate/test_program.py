@@ -356,8 +356,8 @@ def test_ctrl_c_leaves_nothing_unfinished(truths, run, tmp_path, monkeypatch):
     assert os.listdir(str(tmp_path)) == []
 
 
-def test_the_readme_s_commands_parse():
-    text = (ROOT / "colorize" / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
+def test_the_documents_commands_parse():
+    text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8").replace("\\\n", " ")
     commands = [line.split()[3:] for line in text.splitlines() if line.startswith("python -m colorize.evaluate")]
     assert commands and all(evaluate.flags().parse_args(command).photos for command in commands)
 

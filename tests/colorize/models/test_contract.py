@@ -262,6 +262,7 @@ def test_what_inputs_and_targets_refuse(name, rgb, message):
 # ------------------------------------------------------------------ on the GPU
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["jetson", "colornet", "zhang", "knet", "vgg-uv", "mean-cnn2", "faces", "nano",
                                   "studio"])
 def test_the_same_on_the_gpu(cuda_on_cpu, name):

@@ -149,6 +149,7 @@ def test_the_encoder_is_pytorchs(both, size):
             assert a.shape[3] == channels
 
 
+@pytest.mark.slow
 def test_the_whole_network_is_pytorchs(both):
     torch, net, model = both
     scores = decoder(torch, model.net)
@@ -160,6 +161,7 @@ def test_the_whole_network_is_pytorchs(both):
         near(model.fused()(x), expected)
 
 
+@pytest.mark.slow
 def test_colours_of_odd_sizes_are_pytorchs(both):
     torch, net, model = both
     theirs, scores = copy.copy(model), decoder(torch, model.net)
@@ -176,6 +178,7 @@ def test_colours_of_odd_sizes_are_pytorchs(both):
         assert np.isfinite(expected).all() and expected.shape == (*size, 2)
 
 
+@pytest.mark.slow
 def test_the_gradients_are_pytorchs(both):
     """As while training, to the deepest level, through every kind of block. What lies near a kink of relu6 falls to
     either side in float32, so norms are compared."""

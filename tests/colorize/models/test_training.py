@@ -8,8 +8,10 @@ import minicnn as mc
 from colorize import models
 from colorize.color.spaces import rgb_to_yuv
 from colorize.data.scenes import scene
-from colorize.models import table
+from colorize.models import memory
 from colorize.models.classifier import Classifier
+
+pytestmark = pytest.mark.slow            # left out of the fast tests: see CONTRIBUTING.md
 
 SMALL = {           # width, learning rate, steps, seed and options with which 8 photos of 64 pixels are learned
     "jetson": (0.25, 1e-2, 300, 1, {}), "colornet": (0.125, 3e-3, 90, 1, {}), "zhang": (0.125, 2e-3, 70, 1, {}),
@@ -19,12 +21,13 @@ SMALL = {           # width, learning rate, steps, seed and options with which 8
     "mean-cnn1": (1, 1e-2, 160, 2, {}),             # of the seeds 0 to 5 only this one: the others' relus are dead
     "mean-cnn2": (0.5, 1e-3, 80, 1, {}), "mean-cnn3": (0.25, 1e-3, 80, 1, {}), "faces": (1, 1e-3, 140, 1, {}),
     "faces-text": (0.5, 1e-3, 120, 1, {}), "nano": (0.5, 1e-3, 100, 1, {}),
+    "studio": (0.5, 1e-3, 60, 1, {}),
 }
 WHOLE = {           # the same at full width: learning rate, steps, seed
     "jetson": (1e-2, 300, 1), "colornet": (1e-3, 60, 1), "zhang": (5e-4, 60, 1), "knet": (2e-4, 60, 1),
     "vgg-decoder": (1e-3, 160, 1), "vgg-uv": (1e-4, 30, 1), "vgg-uv-small": (1e-3, 100, 1), "mean-fc": (1e-4, 30, 1),
     "mean-cnn1": (1e-2, 160, 2), "mean-cnn2": (1e-3, 60, 1), "mean-cnn3": (5e-4, 60, 1), "faces": (1e-3, 140, 1),
-    "faces-text": (1e-3, 100, 1), "nano": (1e-3, 100, 1),
+    "faces-text": (1e-3, 100, 1), "nano": (1e-3, 100, 1), "studio": (1e-3, 60, 1),
 }
 
 
@@ -61,12 +64,12 @@ def test_a_step_at_the_size_of_the_document(name):
     """Forward, backward and a step of Adam with 2 photos; the memory foretold is near what it took."""
     mc.seed(1)
     model = models.build(name)
-    table.fits(model, 2)
+    memory.fits(model, 2)
     rgb = np.stack([scene(i, model.size) for i in range(2)])
     before = [mc.value(p).sum(dtype="float64") for p in mc.params(model.net)]
     losses = [float(v) for v in mc.adam(model.loss, [(model.inputs(rgb), model.targets(rgb))] * 2, lr=1e-5)]
     assert np.isfinite(losses).all()
     after = [mc.value(p).sum(dtype="float64") for p in mc.params(model.net)]
     assert any(a != b for a, b in zip(before, after))
-    print(f"{name}: {table.memory(model, 2) / 1e9:.2f} GB foretold, peak of this process so far "
+    print(f"{name}: {memory.memory(model, 2) / 1e9:.2f} GB foretold, peak of this process so far "
           f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")

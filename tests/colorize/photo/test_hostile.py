@@ -12,6 +12,7 @@ from ..runner import ROOT
 from . import hostile, samples
 
 
+@pytest.mark.slow
 def test_two_thousand_files_end_in_a_photo_or_a_sentence(tmp_path):
     command = [sys.executable, "-m", "tests.colorize.photo.hostile", str(tmp_path), "1", "2000"]
     run = subprocess.run(command, cwd=str(ROOT), env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -45,6 +46,7 @@ def test_bombs_beside_the_pixels_do_not_matter(name):
     assert photo.pixels.shape == (4, 4, 1) and "icc" not in photo.info
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(samples.made()))
 def test_every_truncation_is_an_answer(name):
     data = samples.made()[name]

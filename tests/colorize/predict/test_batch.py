@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from colorize import threads
 from colorize.predict import batch
 from colorize.predict.batch import Done, run
 from colorize.predict.plan import Job
@@ -197,10 +196,3 @@ def test_standard_input_with_nothing_or_too_much(monkeypatch):
     monkeypatch.setattr(batch, "MOST", 10)
     streams(monkeypatch, b"x" * 11)
     assert "more than 10 bytes" in next(iter(run([Job("-", "-")], red, 1))).error
-
-
-def test_cores(monkeypatch):
-    monkeypatch.setenv("MINICNN_THREADS", "5")
-    assert threads.cores() == 5
-    monkeypatch.delenv("MINICNN_THREADS")
-    assert 1 <= threads.cores() <= 4096

@@ -113,7 +113,7 @@ def test_a_full_disk(folder, capsys, monkeypatch):
     def full(photo, path):
         raise OSError(28, "No space left on device", path)
     monkeypatch.setattr(batch, "write", full)
-    monkeypatch.setattr(predict, "cores", lambda: 1)
+    monkeypatch.setattr(predict, "threads", lambda: 1)
     assert colorize("photos", "-o", "out") == 1
     out, err = capsys.readouterr()
     assert [line for line in err.splitlines() if line.startswith("colorize")] == [

@@ -191,6 +191,7 @@ def aged(image, tone, rng):
     return np.asarray(Image.open(file))
 
 
+@pytest.mark.slow
 def test_colour_photos_are_told_from_toned_ones():
     data = os.environ.get("COLORIZE_DATA")
     if not data:

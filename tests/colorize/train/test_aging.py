@@ -24,6 +24,7 @@ def data(tmp_path_factory):
     return ["--data", root / "train", "--val", photos(root / "val", 4, seed=2), "--keep-grey", "true"]
 
 
+@pytest.mark.slow
 def test_a_run_with_all_three_repeats_and_goes_on(data, tmp_path):
     flags = [*TINY, *data, "--age", "0.6", "--widen", "squeezed=1.33", "--slow", "net.down=0.3,net.down.0=0",
              "--schedule", "constant", "--validate", "5", "--checkpoint", "0"]

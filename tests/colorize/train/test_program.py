@@ -32,6 +32,7 @@ def run(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_it_learns(run):
     result = json.loads((run / "result.json").read_text())
     rows = result["rows"]
@@ -195,6 +196,7 @@ def test_a_run_that_diverged_goes_on_from_its_best_weights(tmp_path, capfd, monk
     assert status(*flags, *said.group(1).split(), "--out", tmp_path / "again", "--lr", "0.001") == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["last.safetensors", "metrics.jsonl", "step-000020.png"])
 def test_a_full_disk(tmp_path, capfd, monkeypatch, what):
     """From step 10 on, writing that file fails; afterwards there is room again, and the run ends as any other."""
@@ -425,6 +427,7 @@ def records(data):
 # ------------------------------------------------------------------ on a GPU
 
 
+@pytest.mark.slow
 def test_on_a_gpu(cuda_on_cpu, tmp_path):
     """The CUDA kernels, run on the CPU: colours are converted on the GPU, and the run goes on there."""
     flags = [*TINY[:-2], "--device", "cuda", "--steps", "3", "--validate", "10"]

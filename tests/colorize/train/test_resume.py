@@ -33,6 +33,7 @@ def go_on(path, *more):
     return *SHORT, "--out", path, *more
 
 
+@pytest.mark.slow
 def test_killed_at_any_call_that_changes_a_file(whole, tmp_path, monkeypatch):
     """Each of os.write, os.replace, os.fsync and os.ftruncate may be the last thing a process does."""
     calls, last = [], [None]
@@ -87,6 +88,7 @@ def killed_often(whole, path, times, seed):
     same(whole, path)
 
 
+@pytest.mark.slow
 def test_killed_by_the_system(whole, tmp_path):
     killed_often(whole, tmp_path / "run", 3, seed=1)
 

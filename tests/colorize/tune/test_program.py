@@ -79,8 +79,8 @@ def test_lists_and_ranges():
     assert [tune.at(varied["last"], u) for u in (0, 0.49, 0.5, 1)] == ["relu", "relu", "tanh", "tanh"]
 
 
-def test_the_readme_s_commands_parse():
-    text = (Path(tune.__file__).parents[1] / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
+def test_the_documents_commands_parse():
+    text = (Path(__file__).parents[3] / "docs" / "training.md").read_text(encoding="utf-8").replace("\\\n", " ")
     commands = [shlex.split(line)[3:] for line in text.splitlines() if line.startswith("python -m colorize.tune")]
     assert [command[0] for command in commands] == ["grid", "hyperband"]
     for command in commands:
@@ -359,6 +359,7 @@ def test_without_matplotlib_there_is_no_picture(tmp_path, monkeypatch, capsys):
     assert "without matplotlib" in capsys.readouterr().out and not (tmp_path / "t" / "tune.png").exists()
 
 
+@pytest.mark.slow
 def test_with_the_real_trainer(tmp_path):
     behind = ["--size", "32", "--width", "0.1", "--val-photos", "8", "--batch", "8", "--device", "cpu"]
     search = ["hyperband", "--vary", "lr=1e-3..1e-1", "--resource", "steps", "--most", "3"]

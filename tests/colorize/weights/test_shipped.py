@@ -21,6 +21,7 @@ def test_size():
     assert multiply_adds(model) < multiply_adds(build("jetson", size=256)) / 3
 
 
+@pytest.mark.slow
 def test_against_the_published_checkpoint():
     """More colour, more rare colours right, and no lower PSNR than jetson's; on every 20th validation photo."""
     data = os.environ.get("COLORIZE_DATA")

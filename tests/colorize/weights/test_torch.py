@@ -90,6 +90,7 @@ def planes(torch, x):
     return torch.tensor(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
 
 
+@pytest.mark.slow
 @KINDS
 def test_zhang_agrees_with_pytorch(tmp_path, zipped):
     torch = need("torch")

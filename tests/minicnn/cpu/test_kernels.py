@@ -197,6 +197,7 @@ def test_near_float64(case, taken):
     assert not taken, "float64 takes the formula"
 
 
+@pytest.mark.slow
 @each_case
 def test_the_same_bits_for_1_2_and_4_threads(case, monkeypatch):
     bits = set()
@@ -206,6 +207,7 @@ def test_the_same_bits_for_1_2_and_4_threads(case, monkeypatch):
     assert len(bits) == 1
 
 
+@pytest.mark.slow
 @each_case
 def test_nan_stays_visible(case, monkeypatch):
     """Wherever the formula gives NaN the kernel does (Winograd's tiles may give more)."""

@@ -10,22 +10,11 @@ from minicnn.cuda.launcher import signatures
 from minicnn.ops.basic import channel_sums
 
 from ...cuda_on_cpu import Checking, installed, loader
-from ...grids import (
-    BATCHNORM,
-    CONV,
-    DECONV,
-    DEPTHWISE,
-    ELEMENTS,
-    POOL,
-    UNPOOL,
-    UNPOOL_OVERLAP,
-    UPSAMPLE,
-    conv_arrays,
-    deconv_arrays,
-    labels,
-    pool_arguments,
-)
+from ...grids import BATCHNORM, CONV, DECONV, DEPTHWISE, ELEMENTS, POOL, UNPOOL, UNPOOL_OVERLAP, UPSAMPLE
+from ...grids import conv_arrays, deconv_arrays, labels, pool_arguments
 from ...tools import CUDA_ON_CPU, distinct, gradients, missing, put, randn
+
+pytestmark = pytest.mark.slow            # left out of the fast tests: see CONTRIBUTING.md
 
 SOURCES = {p.name: p for p in (Path(__file__).parents[3] / "minicnn").rglob("*.cu")}
 GPUS = {"nano": (53, 1), "large": (90, 132)}

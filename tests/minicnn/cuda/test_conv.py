@@ -11,6 +11,8 @@ from minicnn.ops.conv import conv4_then, deconv4_then
 from ...cuda_on_cpu import Running, installed, loader
 from ...tools import CUDA_ON_CPU, FLOAT64, check, close, gradients, missing, put, randn
 
+pytestmark = pytest.mark.slow            # left out of the fast tests: see CONTRIBUTING.md
+
 # conv4 or deconv4, weights, images
 LAYERS = [
     (mc.conv4, (3, 3, 75, 90), (2, 17, 22, 75), {"stride": 2, "padding": "same"}),

@@ -9,6 +9,8 @@ from ...cuda_on_cpu import Running, installed, loader
 from ...tools import CUDA_ON_CPU, FLOAT64, close, gradients, missing, put, randn
 from .test_conv import Counting
 
+pytestmark = pytest.mark.slow            # left out of the fast tests: see CONTRIBUTING.md
+
 # kernel, images, options
 LAYERS = [
     (3, (2, 20, 18, 32), {"padding": "same"}), (3, (1, 33, 31, 96), {"padding": "same", "stride": 2}),

@@ -14,6 +14,8 @@ from ... import oracles
 from ...cuda_on_cpu import Running, installed, loader
 from ...tools import CUDA_ON_CPU, FLOAT64, close, gradients, missing, randn, single
 
+pytestmark = pytest.mark.slow            # left out of the fast tests: see CONTRIBUTING.md
+
 
 class Noted(Running):
     """Runs kernels and keeps their names and their grids."""

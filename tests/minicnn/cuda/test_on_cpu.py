@@ -229,6 +229,7 @@ print(y.tolist(), loader.folder())
 """
 
 
+@pytest.mark.slow
 def test_processes_share_compiled_kernels(tmp_path):
     """Several start at once with an empty folder; nothing but finished libraries stays in it."""
     env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}

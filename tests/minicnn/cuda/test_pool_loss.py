@@ -12,6 +12,8 @@ from ...cuda_on_cpu import Running, fake_cupy, from_environment, installed, load
 from ...grids import labels
 from ...tools import CUDA_ON_CPU, close, distinct, missing, randn, single
 
+pytestmark = pytest.mark.slow            # left out of the fast tests: see CONTRIBUTING.md
+
 
 class Noted:
     """Runs kernels and keeps their names."""
