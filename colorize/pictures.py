@@ -1,9 +1,9 @@
-"""Pictures of results: grids with captions, input | output | truth, contact sheets, a network's first layer.
+"""Pictures of results: grids with captions; rows of input, output and truth; contact sheets; a network's first layer.
 
     save("samples.png", grid(strips(model, rgb), header=STRIP))
 
-A picture is a uint8 array (H, W, 3) of NumPy. Plain Pillow with its built-in font; a PNG appears under its name only
-once it is complete.
+A picture is a uint8 array (H, W, 3) of NumPy. Texts have Pillow's built-in font. A PNG file gets its name only when
+it is complete.
 """
 import copy
 import io
@@ -23,8 +23,8 @@ from .color.spaces import lab_to_rgb, rgb_to_luminance, to_uint8
 __all__ = ["STRIP", "activations", "coloured", "filters", "fitted", "grid", "save", "sheet", "strips"]
 
 STRIP = "input", "output", "truth"          # the columns of `strips`
-GAP, LINE, WHITE = 4, 14, 255               # pixels between cells, pixels of a line of text, the background
-SHOWN, TILE = 64, (32, 128)                 # filters or channels that are shown; pixels of a tile's side
+GAP, LINE, WHITE = 4, 14, 255               # pixels between cells, height of a line of text, colour of the background
+SHOWN, TILE = 64, (32, 128)                 # how many filters or channels are shown; least and most side of a tile
 
 
 def save(path, picture):
@@ -38,10 +38,10 @@ def save(path, picture):
 
 
 def grid(rows, captions=None, header=None, cell=None):
-    """Rows of pictures as one picture. None is an empty cell; rows may differ in length.
+    """Put rows of pictures into one picture. None is an empty cell, and rows may differ in length.
 
-    captions: rows of texts below the pictures (None or "": no text; \\n begins a line); header: a text above each
-    column. cell: the (height, width) of all cells, by default those of the largest picture; other pictures are
+    captions: rows of texts below the pictures, where \\n begins a new line, and None or "" gives no text. header: a
+    text above each column. cell: the (height, width) of all cells, or those of the largest picture; pictures are
     scaled to fit.
     """
     found = [picture for row in rows for picture in row if picture is not None]
@@ -51,8 +51,8 @@ def grid(rows, captions=None, header=None, cell=None):
         _check(picture)
     texts = [[text or "" for text in row] for row in captions or []]
     if captions is not None and [len(row) for row in texts] != [len(row) for row in rows]:
-        raise ValueError(f"grid got captions for {[len(row) for row in texts]} pictures a row and "
-                         f"{[len(row) for row in rows]} pictures: give one text for each")
+        raise ValueError(f"grid got captions in rows of {[len(row) for row in texts]} and pictures in rows of "
+                         f"{[len(row) for row in rows]}: give one text for each picture")
     height, width = cell or (max(p.shape[0] for p in found), max(p.shape[1] for p in found))
     lines = max((text.count("\n") + 1 for row in texts for text in row if text), default=0)
     columns, top = max(map(len, rows)), GAP + (LINE if header else 0)
@@ -70,7 +70,7 @@ def grid(rows, captions=None, header=None, cell=None):
 
 
 def sheet(sections, columns=6, cell=None):
-    """A contact sheet: sections [(heading, [(picture, caption)])], each below its heading in rows of `columns`."""
+    """A contact sheet of sections [(heading, [(picture, caption)])], each in rows of so many `columns`."""
     parts = []
     for heading, entries in sections:
         lines = [entries[i:i + columns] for i in range(0, len(entries), columns)]
@@ -84,7 +84,7 @@ def sheet(sections, columns=6, cell=None):
 
 
 def fitted(picture, height, width):
-    """A picture scaled to fit into so many pixels, its shape kept, in the middle of white."""
+    """The picture, scaled to fit into (height, width) without changing its shape, in the middle of white."""
     if picture.shape[:2] == (height, width):
         return picture
     scale = min(height / picture.shape[0], width / picture.shape[1])
@@ -102,13 +102,13 @@ def _check(picture):
 
 
 def _written(canvas, texts, width):
-    """The canvas with texts [(x, y, text)], each cut to so many pixels."""
+    """The canvas with texts [(x, y, text)], each cut to `width` pixels."""
     if not texts:
         return canvas
     image = Image.fromarray(canvas)
     draw, font = ImageDraw.Draw(image), ImageFont.load_default()
     for x, y, text in texts:
-        text = text.encode("latin-1", "replace").decode("latin-1")       # all that an old Pillow's font has
+        text = text.encode("latin-1", "replace").decode("latin-1")       # the font of an old Pillow has no more
         while text and draw.textlength(text, font) > width:
             text = text[:-1]
         draw.text((x, y), text, fill="black", font=font)
@@ -119,13 +119,13 @@ def _written(canvas, texts, width):
 
 
 def coloured(L, ab):
-    """The picture, or the pictures, with this L (..., H, W) and these ab (..., H, W, 2), in Lab units."""
+    """The picture or pictures (..., H, W, 3) with L (..., H, W) and ab (..., H, W, 2) in Lab units."""
     lab = xp(ab).concatenate([L[..., None].astype(ab.dtype), ab], -1)
     return to("cpu", lab_to_rgb(lab, uint8=True))
 
 
 def strips(model, rgb):
-    """A row [input, output, truth] for each of the photos (N, H, W, 3), uint8; any size."""
+    """A row [input, output, truth] for each of the photos (N, H, W, 3), uint8, of any size."""
     photos = to(current(), rgb)
     L = rgb_to_luminance(photos)[..., 0]
     outputs = coloured(L, model.colorize(L))
@@ -137,7 +137,8 @@ def strips(model, rgb):
 
 
 def filters(model):
-    """The weights of the first layer, in colour if it takes three channels: grey is 0, each is scaled on its own."""
+    """A picture of the first layer's weights, in colour if it takes three channels. Grey is 0, and each filter has
+    its own scale."""
     w = to("cpu", mc.value(_first(model).w))
     if w.ndim == 2:                                 # a dense layer over all pixels of a photo
         side = math.isqrt(len(w))
@@ -149,7 +150,7 @@ def filters(model):
 
 
 def activations(model, rgb):
-    """What the first layer's filters answer to one photo (H, W, 3), uint8: from black, the least, to white."""
+    """A picture of what the first layer's filters answer to one photo (H, W, 3), uint8, from black to white."""
     layer = _first(model)
     spy, watched = _Spy(layer), copy.copy(model)
     watched.net = rebuilt(model.net, [(layer, spy)] + [(p, p) for p in mc.params(model.net)])
@@ -176,12 +177,12 @@ class _Spy:
 
 
 def _first(model):
-    """The first convolution of a network as it was built, not fused; its first dense layer where it has none."""
+    """The first convolution of a network that is not fused, or its first dense layer if it has no convolution."""
     return next(layer for kind in (Conv, Dense) for _, layer in walk(model.net, kind))
 
 
 def _mosaic(tiles):
-    """Tiles (n, h, w, 1 or 3) in 0..1 as one picture, enlarged without blur where they are small."""
+    """Tiles (n, h, w, 1 or 3), in 0..1, as one picture. Small tiles are enlarged without blur."""
     tiles = np.repeat(to_uint8(tiles), 3 // tiles.shape[3], axis=3)
     times = max(1, TILE[0] // max(tiles.shape[1:3]))
     tiles = tiles.repeat(times, 1).repeat(times, 2)

@@ -1,13 +1,13 @@
-"""The directory of a training run: who holds it, what is in it, and how it survives a crash.
+"""The directory of a training run: which program holds it, what is in it, and how it survives a crash.
 
-    config.json          what was asked for, with what and where it ran; written once, before training
-    last.safetensors     the newest checkpoint: weights, optimizers, and the trainer's state, in one file
+    config.json          what was asked for, and where and with which versions it ran
+    last.safetensors     the newest checkpoint: weights, optimizers and the trainer's state in one file
     best.safetensors     the weights with the best validation loss so far
-    metrics.jsonl        a line for each measurement; what lies behind the checkpoint is cut off on resuming
+    metrics.jsonl        a line for each measurement; resuming cuts off lines after the checkpoint
     lock                 held while a program works in the directory
     prior.safetensors samples/ layers/ loss.png result.json report.html tensorboard/
 
-A checkpoint is one file that appears under its name only once it is complete, so a crash leaves the one before.
+A checkpoint gets its name only when it is complete, so after a crash the one before is still there.
 """
 import datetime
 import fcntl
@@ -28,18 +28,18 @@ __all__ = ["Run", "as_json", "check_new", "git_state", "new_folder", "read_confi
 
 
 class Run:
-    """A run directory, locked by this process until it ends; `config` is what config.json holds."""
+    """A run's directory, which this process locks until the `with` ends. `config` is what config.json holds."""
 
     def __init__(self, path):
         self.path, self.config = os.fspath(path), None
         os.makedirs(self.path, exist_ok=True)
         self.lock()
         self.metrics = os.open(self.file("metrics.jsonl"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-        for unfinished in glob.glob(os.path.join(glob.escape(self.path), ".*.tmp")):    # of a program that was killed
+        for unfinished in glob.glob(os.path.join(glob.escape(self.path), ".*.tmp")):    # left by a killed program
             os.remove(unfinished)
 
     def file(self, *names):
-        """The path of a file in it; the folders above it are made."""
+        """The path of a file in the directory. Folders above the file are made."""
         path = os.path.join(self.path, *names)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         return path
@@ -52,7 +52,7 @@ class Run:
             self.held.seek(0)
             by = self.held.read().strip() or "unknown"
             self.held.close()
-            raise ValueError(f"{self.path} is in use by another program (process {by}): wait for it, or choose "
+            raise ValueError(f"{self.path} is in use by another program (process {by}): wait for its end, or choose "
                              "another --out") from None
         self.held.truncate(0)
         self.held.write(f"{os.getpid()}\n")
@@ -63,13 +63,13 @@ class Run:
 
     def __exit__(self, *_):
         os.close(self.metrics)
-        self.held.close()                   # other programs may have it
+        self.held.close()                   # this frees the lock
 
     # -------------------------------------------------------------- beginning
 
     @classmethod
     def create(cls, path, config):
-        """A new run; the directory must be empty, or not there."""
+        """A new run. Its directory must be empty or missing."""
         check_new(path)
         run = cls(path)
         run.config = config
@@ -83,7 +83,7 @@ class Run:
 
     @classmethod
     def open(cls, path):
-        """A run to go on with."""
+        """A run that exists already."""
         config = read_config(path)
         run = cls(path)
         run.config = config
@@ -97,15 +97,15 @@ class Run:
         return os.path.exists(self.file("last.safetensors"))
 
     def checkpoint(self, model, state):
-        """Save model, optimizers and the trainer's state, any object of JSON, as one file."""
+        """Save the model, its optimizers and the trainer's state, any JSON object, as one file."""
         end = os.fstat(self.metrics).st_size
         os.fsync(self.metrics)
         save_model(self.file("last.safetensors"), model, opt=True, state=state, metrics=end)
 
     def restore(self, model, opt, own=()):
-        """Put the newest checkpoint into the model; its state. What metrics.jsonl got since then is cut off.
+        """Load the newest checkpoint into the model and return its state. Later lines of metrics.jsonl are cut off.
 
-        opt: the optimizer of all Params, but for those of `own`, [(Param, its optimizer)].
+        opt: the optimizer of all Params that `own` [(Param, its optimizer)] does not have.
         """
         state, end = self.noted()
         for p in mc.params(model):
@@ -114,7 +114,7 @@ class Run:
             p.opt = optimizer
         mc.load(self.file("last.safetensors"), model, opt=opt if state["step"] else None)
         for p in mc.params(model):
-            if p.frozen:                    # it and should not appear in the next file
+            if p.frozen:                    # the next file should not have its optimizer
                 p.opt = None
         os.ftruncate(self.metrics, min(end, os.fstat(self.metrics).st_size))
         return state
@@ -132,7 +132,7 @@ class Run:
             if not isinstance(state["step"], int):
                 raise ValueError(state["step"])
         except (KeyError, TypeError, ValueError):
-            raise ValueError(f"{path} holds weights and no checkpoint of the trainer: begin a run with --init "
+            raise ValueError(f"{path} holds weights and no checkpoint of the trainer: begin a new run with --init "
                              f"{path}") from None
         return state, end
 
@@ -141,39 +141,39 @@ class Run:
     def log(self, **numbers):
         """Add a line to metrics.jsonl."""
         line = as_json(numbers).encode() + b"\n"
-        while line:                         # a disk that fills up takes a part, then nothing
+        while line:                         # a full disk first takes a part of it, and only then raises
             line = line[os.write(self.metrics, line):]
 
     def keep(self, name, content):
-        """Write an object of JSON."""
+        """Write a JSON object to the file of that name."""
         write(self.file(name), as_json(content, indent=2).encode())
 
 
 def check_new(path):
-    """Refuse a directory with anything in it that a run may overwrite."""
+    """Raise ValueError if the directory has anything in it that a run could overwrite."""
     if os.path.isfile(os.path.join(path, "config.json")):
-        raise ValueError(f"{path} holds a run already: go on with it by --resume {path}, or choose another --out")
+        raise ValueError(f"{path} holds a run already: go on with --resume {path}, or choose another --out")
     if os.path.lexists(path) and not os.path.isdir(path):
         raise ValueError(f"{path} is not a folder: choose another --out")
     there = [name for name in (os.listdir(path) if os.path.isdir(path) else [])
              if name not in ("lock", "metrics.jsonl") and name[0] != "."]
     if there:
-        raise ValueError(f"{path} is not empty, it has {there[0]}: choose another --out")
+        raise ValueError(f"{path} is not empty, since it has {there[0]}: choose another --out")
 
 
 def read_config(path, kind="run"):
-    """What config.json holds in the directory of a run, or of a search."""
+    """What config.json holds in the directory of a run or of a search."""
     file = os.path.join(path, "config.json")
     if not os.path.isfile(file):
-        raise ValueError(f"{path} holds no {kind} (config.json is missing): begin one with --out {path}")
+        raise ValueError(f"{path} holds no {kind}, since config.json is missing: begin one with --out {path}")
     try:
         with open(file, encoding="utf-8") as text:
             config = json.load(text)
-    except ValueError:                      # no JSON, or no text
+    except ValueError:                      # it is no JSON or no text
         config = None
     if not isinstance(config, dict):
-        raise ValueError(f"{file} does not say what this {kind} was asked for: it was changed, or another program "
-                         "wrote it")
+        raise ValueError(f"{file} is no config.json of a {kind}, since it holds no JSON object: restore it, or begin "
+                         "again with another --out")
     return config
 
 
@@ -187,7 +187,7 @@ def read_metrics(path):
 
 
 def as_json(x, indent=None):
-    """An object as JSON, where there is null for numbers that are not finite: JSON has no others.
+    """An object as JSON. Numbers that are not finite become null, since JSON has none.
 
     >>> as_json({"loss": float("nan"), "steps": [1, 2.5]})
     '{"loss": null, "steps": [1, 2.5]}'
@@ -207,7 +207,7 @@ def _finite(x):
 
 
 def versions():
-    """What a result may depend on: {name: version}."""
+    """{name: version} of everything that a result may depend on."""
     found = {"python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}",
              "cores": str(os.cpu_count()), "minicnn": mc.__version__}
     for name in ("numpy", "numba", "scipy", "Pillow", "imageio"):
@@ -219,7 +219,7 @@ def versions():
 
 
 def git_state():
-    """The commit of the checkout that this file is in, "+" behind it where files differ; None without one."""
+    """The commit of the checkout that has this file, with "+" if files were changed. None without a checkout."""
     try:
         here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         if not os.path.exists(os.path.join(here, ".git")):
@@ -234,7 +234,7 @@ def git_state():
 
 
 def new_folder(parent, name):
-    """A path parent/date-name that does not exist yet; nothing is made."""
+    """A path parent/date-name that does not exist yet. The folder is not made."""
     stem = os.path.join(parent, f"{datetime.date.today():%Y-%m-%d}-{name}")
     tried = (stem if i == 1 else f"{stem}-{i}" for i in range(1, 10 ** 6))
     return next(path for path in tried if not os.path.lexists(path))

@@ -218,7 +218,7 @@ def _groups(names, weights):
     """[(weight, the numbers of its photos)]. If several folders hold a photo, the longest path decides."""
     wrong = {folder: w for folder, w in weights.items() if not (np.isscalar(w) and 0 <= w < 1e6)}
     if wrong:
-        raise ValueError(f"folders need numbers of at least 0, got {wrong}")
+        raise ValueError(f"folders need numbers from 0 to 1e6, got {wrong}")
     members = {folder: [] for folder in [None, *weights]}
     folders = sorted(weights, key=len, reverse=True)
     for i, name in enumerate(names):
@@ -226,8 +226,8 @@ def _groups(names, weights):
     empty = [folder for folder in weights if not members[folder]]
     if empty:
         known = sorted({os.path.dirname(name) for name in names})
-        raise ValueError(f"these folders have no photos: {', '.join(empty)}: "
-                         f"there are {', '.join(known)[:300]}")
+        raise ValueError(f"no photos are in the folders {', '.join(empty)}: "
+                         f"choose from {', '.join(known)[:300]}")
     return [(weights.get(folder, 1), np.array(m)) for folder, m in members.items() if m]
 
 

@@ -43,13 +43,13 @@ def augment(text):
 
 
 def weigh(text):
-    """A flag's type: how often photos of a folder come, as flowers=0.25,portraits=2; {folder: times}."""
+    """A flag's type: {folder: how often its photos come} of a text such as flowers=0.25,portraits=2."""
     return named_numbers(text, number(0), "folders and how often each of their photos comes in a pass, such as "
                                           "flowers=0.25,portraits=2")
 
 
 def widen(text):
-    """A flag's type: up to how many times a folder's photos are stretched sideways, as coco=1.33; {folder: times}."""
+    """A flag's type: {folder: up to how many times its photos are stretched sideways} of a text such as coco=1.33."""
     return named_numbers(text, number(1), "folders and up to how many times, 1 or more, their photos are stretched "
                                           "sideways, such as coco=1.33")
 

@@ -1,8 +1,8 @@
-"""What can be evaluated, opened by its path: a run, weights of any known kind, or a folder of coloured pictures.
+"""Open what is evaluated by its path: a run, weights of any known kind, or a folder of coloured pictures.
 
     opened(["runs/nano", "zhang.pth,temperature=0.38", "theirs/,label=DeOldify"])
 
-Behind the path may stand label=, model=, and the model's own options, with commas between.
+After the path and a comma you can write label=, model=, or an option of the model.
 """
 import os
 
@@ -16,7 +16,7 @@ __all__ = ["Coloured", "Model", "opened"]
 
 
 class Model:
-    """The answers of a model."""
+    """Answers that a model gives."""
 
     def __init__(self, label, model, about):
         self.label, self.name, self.options, self.about = label, model.name, model.options, about
@@ -29,8 +29,8 @@ class Model:
 
 
 class Coloured:
-    """Coloured pictures in a folder, found by the photos' names: the whole path in it without its ending, or the
-    file's name alone where that is unique."""
+    """Answers that are coloured pictures in a folder. A picture is found by its photo's path below the folder without
+    its ending, or by the file's name alone if that is unique."""
 
     def __init__(self, label, folder):
         self.label, self.name, paths = label, None, find(folder)
@@ -47,8 +47,8 @@ class Coloured:
 
 
 def opened(whats, model=None, given=()):
-    """Answers for the arguments of a command line. `model` and `given` {option: text} are for weights that do not
-    say which model they belong to, and for those that do not name an option themselves."""
+    """The answers for the arguments of a command line. `model` is for weights that do not name their model, and
+    `given` {option: text} is for arguments that do not set the option themselves."""
     answers, labels = [], {}
     for what in whats:
         path, own = _parts(what)
@@ -66,7 +66,7 @@ def _parts(what):
     path, *pairs = what.split(",")
     for pair in pairs:
         if "=" not in pair:
-            raise ValueError(f"there is no {what}, and {pair!r} is no key=value: write PATH,key=value,...")
+            raise ValueError(f"{what} does not exist, and {pair!r} is no key=value: write PATH,key=value,...")
     return path, dict(pair.split("=", 1) for pair in pairs)
 
 
@@ -79,7 +79,7 @@ def _opened(path, given, own):
         if os.path.exists(os.path.join(path, "config.json")):
             raise ValueError(f"the run {path} has no weights yet: let it train until its first checkpoint")
         if own:
-            raise ValueError(f"{path} is a folder of pictures, which has no {', '.join(own)}: leave that out")
+            raise ValueError(f"{path} is a folder of pictures, which has no option {', '.join(own)}: leave it out")
         return Coloured(label, path)
     named, own = own.pop("model", None), {**{k: v for k, v in given.items() if k != "model"}, **own}
     model, said = opening.opened(file, named, given["model"], own)
@@ -87,7 +87,7 @@ def _opened(path, given, own):
 
 
 def _short(path):
-    """A run by its folder's name, a file by its own without the ending."""
+    """The label for a path: the name of a run's folder, or of a file without its ending."""
     path = os.path.abspath(path)
     stem, ending = os.path.splitext(os.path.basename(path))
     if stem in ("best", "last") and ending:

@@ -1,5 +1,5 @@
-"""Several answers on a stream of photos: the table, a line of a CSV file for each photo, the best and the worst, and
-sheets with all of them side by side. Memory does not grow with the number of photos."""
+"""Compare several answers on a stream of photos. The results are a table, a CSV file, and sheets with the best and
+the worst photos and with all answers side by side. Memory does not grow with the number of photos."""
 import csv
 import math
 import os
@@ -15,16 +15,16 @@ from ..metrics.table import Metrics, grey, mean_ab, rising
 
 __all__ = ["Comparison"]
 
-CELL = 160, 240                             # pixels of a photo on a contact sheet: height, width
+CELL = 160, 240                             # height and width of a photo on a sheet, in pixels
 ORACLE = "photo's mean"
 
 
 class Comparison:
-    """Answers by these names, which `add` is given for each photo; `mean` is the colour of the row mean ab.
+    """A comparison of the answers with these names. `mean` is the colour (2,) of the row "mean ab".
 
-    out: the folder to write to. by: the measure, of one photo, that says what is bad. extremes: how many photos the
-    sheets of the worst and the best have. oracle: also a row that knows each photo's mean colour. The rest is for
-    Metrics.
+    out: the folder to write to. by: the measure that says which photos are worst. extremes: how many photos the
+    sheets of the worst and the best have. oracle: add a row that knows each photo's mean colour. Metrics describes
+    the other options.
     """
 
     def __init__(self, names, mean, out, *, by="ciede2000", extremes=12, oracle=False, window="uniform",
@@ -40,7 +40,7 @@ class Comparison:
         self.file, self.csv = open(self.part, "w", newline="", encoding="utf-8"), None
 
     def add(self, name, rgb, answers, keep=False):
-        """A photo (H, W, 3), uint8, and its ab (H, W, 2) by the answers' names; keep: for the sheet side by side."""
+        """Add a photo (H, W, 3), uint8, and its answers {name: ab (H, W, 2)}. keep: show it side by side."""
         lab = rgb_to_lab(to(current(), rgb))
         L, true = lab[..., :1], lab[..., 1:]
         answers = {**answers, **{row: mean_ab(true, true.mean((0, 1))) for row in self.oracle}}
@@ -60,7 +60,7 @@ class Comparison:
             self.rows.append(self.side_by_side(name, pictures.coloured(L[..., 0], every["grey"]), shown, rgb, latest))
 
     def write(self, name, shape, latest):
-        """The lines of a photo in the CSV file."""
+        """Write the lines of a photo to the CSV file."""
         if self.csv is None:
             self.csv = csv.writer(self.file)
             self.csv.writerow(["photo", "height", "width", "answer", *latest["grey"]])
@@ -78,13 +78,13 @@ class Comparison:
         self.best[row] = sorted([*self.best.get(row, []), entry], key=lambda e: e[:2])[:self.extremes]
 
     def side_by_side(self, name, given, shown, truth, latest):
-        """(pictures, captions) of a row."""
+        """(pictures, captions) for a row of the sheet side by side."""
         cells = [given, *shown.values(), truth]
         texts = [f"{name}\n{_said(latest['grey'])}", *(f"\n{_said(latest[row])}" for row in shown), "\n"]
         return [pictures.fitted(p, *CELL) for p in cells], texts
 
     def abandon(self):
-        """Leave nothing unfinished behind."""
+        """Remove the unfinished files."""
         self.file.close()
         os.remove(self.part)
         if not os.listdir(self.out):
@@ -93,13 +93,13 @@ class Comparison:
     # -------------------------------------------------------------- at the end
 
     def result(self):
-        """{row: {measure: number}}."""
+        """{row: {measure: number}} over all photos."""
         return {name: {**numbers, "mean colour r2": self.means[name].r2(),
                        **(self.published[name].result() if self.published else {})}
                 for name, numbers in self.metrics.result().items()}
 
     def finish(self):
-        """Write the files; their paths."""
+        """Write the files. Returns their paths."""
         self.file.close()
         paths = [os.path.join(self.out, "photos.csv")]
         os.replace(self.part, paths[0])
@@ -117,7 +117,7 @@ class Comparison:
 
 
 class _Means:
-    """How well each photo's mean colour is told, beside answering `mean` for all: 1 is perfect, 0 as good as that."""
+    """How well the mean colour of each photo is predicted: 1 is perfect, and 0 is no better than always `mean`."""
 
     def __init__(self, mean):
         self.mean, self.error, self.total = mean, 0.0, 0.0

@@ -33,10 +33,10 @@ from .comparing import Comparison
 __all__ = ["main"]
 
 NAME = "colorize.evaluate"
-LOOK = 64                                   # pixels of the short side, for the mean colour of all photos
-REPORTED = 5                                # photos that are left out and named; the rest are counted
-BYTES = 260                                 # of memory for a photo's pixel, measured
-LEAST = 7                                   # photos that one window of the UF report's SSIM reaches over
+LOOK = 64                                   # the short side in pixels, for the mean colour of all photos
+REPORTED = 5                                # so many photos that are left out are named, and the rest are counted
+BYTES = 260                                 # of memory for each pixel of a photo, as measured
+LEAST = 7                                   # how many photos a window of the UF report's SSIM reaches over
 MEASURES = ("ciede2000", "ab mse", "psnr", "psnr a", "psnr b", "colourfulness", "colourfulness error", "chroma")
 
 
@@ -114,7 +114,7 @@ def folder(path):
 
 
 def plan(args, given, photos, mean, out):
-    """What will happen, before it does; a photo is done twice to say how long all will take."""
+    """Print what will happen. One photo is measured twice to tell how long all of them will take."""
     for answer in given:
         model = f"{answer.name}, {answer.parameters:,} parameters; " if answer.name else ""
         print(f"{answer.label}: {model}{answer.about}")
@@ -126,12 +126,12 @@ def plan(args, given, photos, mean, out):
     print(f"writing to {out}")
     if args.as_published:
         if count < LEAST:
-            raise ValueError(f"--as-published needs {LEAST} photos or more, since one of its windows reaches over so "
-                             f"many; got {count}")
+            raise ValueError(f"--as-published needs {LEAST} photos or more, over which the windows of its SSIM "
+                             f"reach, got {count}")
         need, free = count * args.size ** 2 * 8 * (len(given) + 3 + args.oracle) * 3, available()
         if free is not None and need > free:
-            raise MemoryError(f"--as-published compares all photos at once, which needs about {need / 1e9:.1f} GB, "
-                              f"and {free / 1e9:.1f} GB are free: use a smaller --size or --limit")
+            raise MemoryError(f"--as-published keeps all photos, which needs about {need / 1e9:.1f} GB, and "
+                              f"{free / 1e9:.1f} GB are free: use a smaller --size or --limit")
     need, free = photos.largest * args.size ** 2 * BYTES, available()
     if free is not None and need > free:
         raise MemoryError(f"a photo of {args.size} pixels needs about {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB "
@@ -151,7 +151,7 @@ def plan(args, given, photos, mean, out):
 
 
 class Truths:
-    """The photos, one after the other, decoded ahead on threads; one that cannot be read is reported and left out."""
+    """The true photos, one after the other. Threads decode them ahead. Damaged photos are reported and left out."""
 
     def __init__(self, args):
         self.args = args
@@ -161,21 +161,21 @@ class Truths:
         self.damaged = {}
 
     def look(self, coloured):
-        """The mean ab (2,) of all photos, each as important as the other, at a small size. Finds what is damaged."""
+        """The mean ab (2,) of the mean colours of all photos, at a small size. This finds the damaged photos."""
         means, pixels = [], 0
         for _, rgb, _ in self.each(LOOK, coloured):
             means.append(rgb_to_lab(rgb)[..., 1:].mean((0, 1), dtype="float64"))
             pixels = max(pixels, rgb[..., 0].size)
-        self.largest = pixels / LOOK ** 2   # photo, in squares of the short side
+        self.largest = pixels / LOOK ** 2   # pixels of the largest photo, in squares of the short side
         return np.mean(means, 0)
 
     def usable(self):
-        """The names of the photos that have shown no damage so far."""
+        """The names of the photos that are not known to be damaged."""
         return [name for name in self.names if name not in self.damaged]
 
     def each(self, size, coloured=()):
-        """(name, photo, {label: picture}) with the pictures of these answers, brought to the photo's size. A photo
-        that one of them lacks is left out as well."""
+        """Give (name, photo, {label: picture}) with the pictures of the answers `coloured`, resized to the photo. A
+        photo is left out, too, if one of them has no picture of it."""
         found = 0
         for name, read in zip(self.names, ahead(lambda n: self.read(n, size, coloured), self.names,
                                                 self.args.workers)):
@@ -187,10 +187,10 @@ class Truths:
             found += 1
             yield (name, *read)
         if not found:
-            raise ValueError(f"none of the {len(self.names)} photos of {self.args.photos} can be used")
+            raise ValueError(f"none of the {len(self.names)} photos of {self.args.photos} can be used: give others")
 
     def read(self, name, size, coloured):
-        """(photo, {label: picture}), or why not."""
+        """(photo, {label: picture}), or the Unreadable that says why not."""
         try:
             image, whole = decoded(os.path.join(self.root, name), size, self.args.resample)
             shape = shape_after(self.args.resize.replace("-", " "), size, whole)
@@ -210,7 +210,7 @@ class Truths:
 
 
 def compare(comparison, given, photos, shown):
-    """Ask everything about every photo."""
+    """Add every photo and its answers to the comparison."""
     coloured = [a for a in given if a.name is None]
     usable = photos.usable()
     kept = {usable[i * len(usable) // shown] for i in range(shown)}
@@ -220,13 +220,13 @@ def compare(comparison, given, photos, shown):
 
 
 def asked(given, rgb, found):
-    """{label: ab (H, W, 2)} for a photo; `found` are the pictures of those answers that are no models."""
+    """{label: ab (H, W, 2)} for a photo. `found` {label: picture} are the answers that are no models."""
     L = rgb_to_luminance(to(current(), rgb))[..., 0]
     return {a.label: a.ab(L) if a.name else rgb_to_lab(to(current(), found[a.label]))[..., 1:] for a in given}
 
 
 class Counted:
-    """An iterator whose length is known."""
+    """An iterable of n items, with a length."""
 
     def __init__(self, items, n):
         self.items, self.n = items, n
@@ -242,7 +242,7 @@ class Counted:
 
 
 def report(comparison, given, args, photos):
-    """The table, the published numbers, the files."""
+    """Write the files, and print the table, the published numbers and the paths."""
     rows, paths = comparison.result(), comparison.finish()
     lines = [table(rows), "", f"{comparison.photos} photos"]
     if photos.damaged:

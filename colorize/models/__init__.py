@@ -1,11 +1,11 @@
-"""Every model of the source documents, and our own. `python -m colorize.models` prints them.
+"""The models of the source documents, and our own. `python -m colorize.models` lists them.
 
     model = build("jetson", width=0.5)
     x, y = model.inputs(rgb), model.targets(rgb)        # rgb: uint8 photos (N, H, W, 3)
     tape = mc.diff(model.loss, x, y)
     ab = model.colorize(L)                              # L in 0..100, (H, W) or (N, H, W); ab in Lab units
 
-base.py has the contract; classifier.py what models with bins share; each other file is one source document.
+base.py has the contract, and classifier.py has what models with bins share. Each source document has its own file.
 """
 import argparse
 import importlib
@@ -15,7 +15,7 @@ from ..cli import switch
 
 __all__ = ["build", "model_options", "names", "options"]
 
-MODELS = {                                  # name: (file and class, arguments that make it this model)
+MODELS = {                                  # name: (file and class, arguments of the class)
     "jetson": ("jetson.Jetson", ()), "colornet": ("colornet.Colornet", ()), "zhang": ("zhang.Zhang", ()),
     "knet": ("knet.Knet", ()), "vgg-decoder": ("colour_this.ColourThis", ()), "vgg-uv": ("cs838.VggUV", ()),
     "vgg-uv-small": ("cs838.VggUVSmall", ()), "mean-fc": ("uf_faces.MeanFC", ()),
@@ -26,7 +26,7 @@ MODELS = {                                  # name: (file and class, arguments t
 
 
 def _class(name):
-    """The class of the model of that name; only its own file is imported."""
+    """The class of the model of that name. No other model's file is imported."""
     file, _, found = MODELS[name][0].partition(".")
     return getattr(importlib.import_module(f"{__name__}.{file}"), found)
 
@@ -41,7 +41,7 @@ def names():
 
 
 def options(name):
-    """The options of the model of this name, with their defaults.
+    """The options of the model of that name, with their defaults.
 
     >>> options("mean-fc")
     {'size': 128, 'width': 1.0, 'last': 'relu'}
@@ -53,7 +53,7 @@ def options(name):
 
 
 def build(name, **given):
-    """A new model of this name, untrained, on the device in force; `options(name)` lists what may be given.
+    """A new, untrained model of that name, on the current device. `options(name)` lists the options.
 
     >>> import numpy as np
     >>> build("jetson", width=0.1, size=64).colorize(np.full((5, 7), 50.0)).shape
@@ -71,7 +71,7 @@ def build(name, **given):
 
 
 def model_options(name, known, given):
-    """{option: value} for models.build: `given` are texts or values, `known` is models.options(name).
+    """{option: value} for models.build. `given` has texts or values, and `known` is models.options(name).
 
     >>> model_options("jetson", {"size": 256, "width": 1.0, "skips": False}, {"size": "64", "skips": "yes"})
     {'size': 64, 'skips': True}
@@ -81,7 +81,7 @@ def model_options(name, known, given):
         if key not in known:
             raise ValueError(f"{name} has no option {key}: it has {', '.join(known)}")
         try:
-            text = isinstance(value, str) and key != "bins"         # those are a name or a number
+            text = isinstance(value, str) and key != "bins"         # bins can be a name or a number
             options[key] = _like(known[key], value) if text else value
         except (ValueError, argparse.ArgumentTypeError):
             raise ValueError(f"{name} needs {key} like {known[key]!r}, got {value!r}") from None

@@ -1,4 +1,4 @@
-"""python -m colorize.models: every model with its parameters and multiply-adds beside the published ones."""
+"""python -m colorize.models lists all models, with their parameters and multiply-adds beside the published ones."""
 from . import build, names
 from .table import HEADER, row
 

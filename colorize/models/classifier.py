@@ -1,4 +1,4 @@
-"""Models that choose among bins of ab: which bins, how rare ones count more, how scores become colours."""
+"""What models that choose among bins of ab share: the bins, their weights, and the way from scores to colours."""
 import numpy as np
 
 import minicnn as mc
@@ -19,25 +19,26 @@ DECODINGS = ("mode", "mean", "annealed", "bin mean")
 class Classifier(Colorizer):
     """A Colorizer whose network gives scores (N, h, w, Q), and whose targets are bins.
 
-    `class_weights` (Q,) and `bin_means` (Q, 2) are frozen Params, so that they are saved with the model: use
-    `rebalance(prior)` to set them. Before decoding, probabilities are divided by the weights to the power of `undo`:
-    with 1 they are what they would be without weights, with 0 rare colours stay favoured.
+    `rebalance(prior)` sets `class_weights` (Q,) and `bin_means` (Q, 2), which are frozen Params, so that they are
+    saved with the model. Before decoding, probabilities are divided by the weights to the power of `undo`. With 1
+    they become what they would be without weights; with 0 rare colours stay favoured.
     """
 
     def classes(self, bins, decode, temperature, rebalance, undo=0.0):
-        """Check and keep the options of a classifier."""
+        """Check and keep the options for bins, decoding and rebalancing."""
         if not isinstance(temperature, (int, float)) or not temperature > 0:
             raise ValueError(f"temperature must be above 0, got {temperature!r}")
         self.bins, self.decoding, self.temperature = as_bins(bins), choice("decode", decode, DECODINGS), temperature
         if not isinstance(undo, (int, float)) or not 0 <= undo <= 1:
-            raise ValueError(f"undo, the power of the weights that are divided out, must be in 0..1, got {undo!r}")
+            raise ValueError("undo, the power of the weights that probabilities are divided by, must be in 0..1, "
+                             f"got {undo!r}")
         self.scheme, self.undo = choice("rebalance", rebalance, ("zhang", "minus log", "none")), float(undo)
         self.class_weights = mc.param(np.ones(self.bins.q))
         self.bin_means = mc.param(np.array(self.bins.means))
         mc.freeze([self.class_weights, self.bin_means])
 
     def soft_targets(self, neighbours, sigma=5):
-        """Check and keep how soft targets are made: the nearest bins, and how fast their share falls, in ab units."""
+        """Check and keep the options for soft targets: how many bins, and the width of their Gaussian in ab units."""
         if count("targets", "neighbours", neighbours) > self.bins.q:
             raise ValueError(f"neighbours must be at most {self.bins.q}, the number of bins, got {neighbours}")
         if not number("targets", "sigma", sigma) > 0:
@@ -45,7 +46,7 @@ class Classifier(Colorizer):
         self.neighbours, self.sigma = int(neighbours), float(sigma)
 
     def rebalance(self, prior, lambda_=0.5, sigma=5):
-        """Weigh the bins by how rare they are in the photos that this Prior has counted."""
+        """Weigh the bins by how rare they are in the photos that the Prior has counted."""
         if prior.bins.q != self.bins.q:
             raise ValueError(f"the Prior counts {prior.bins.q} bins, and the model has {self.bins.q}: "
                              "make it with Prior(model.bins)")
@@ -61,12 +62,12 @@ class Classifier(Colorizer):
 
 
 class Quarter(Classifier):
-    """A Classifier that sees nothing but lightness, and scores colours at a quarter of the photo's resolution."""
+    """A Classifier that sees only lightness, and gives scores at a quarter of the photo's resolution."""
 
     of_lightness = True
 
     def quarters(self, neighbours, sigma, where):
-        """Check and keep how targets are made, and where rare colours count more: in the loss, or in its gradient."""
+        """Check and keep the options for soft targets, and `where` rare colours count more: "loss" or "gradient"."""
         self.soft_targets(neighbours, sigma)
         self.where = choice("where", where, ("loss", "gradient"))
 
@@ -74,7 +75,7 @@ class Quarter(Classifier):
         return self.prepare(rgb_to_luminance(self.photos(rgb)))
 
     def targets(self, rgb):
-        """(indices, values, whether the photo has any colour), of the mean ab of each 4x4 pixels."""
+        """(indices, values, whether the photo has any colour) for the mean ab of each 4x4 pixels."""
         ab = rgb_to_lab(self.photos(rgb))[..., 1:]
         n, h, w, _ = ab.shape
         ab = ab.reshape(n, h // 4, 4, w // 4, 4, 2).mean(axis=(2, 4))
@@ -86,7 +87,7 @@ class Quarter(Classifier):
 
 
 def as_bins(bins):
-    """Bins by name: "313", "18x18", the step of a grid in the gamut such as 20 (or "20"); or Bins themselves."""
+    """The bins for "313", "18x18", the step of a grid in the gamut such as 20 or "20", or Bins themselves."""
     if isinstance(bins, Bins):
         return bins
     if isinstance(bins, str) and bins == "18x18":

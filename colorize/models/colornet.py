@@ -1,7 +1,7 @@
 """The Jetson paper's comparison model: the Keras port of Zhang et al. with the 24,793,081 parameters of Listing 2.
 
-The release's body with a narrower seventh block, upsampling by repetition in place of the transposed convolution, and
-batchnorm in every block. Its input is the sRGB grey level, not L.
+It has the release's body, but a narrower seventh block, upsampling by repetition and not by a transposed convolution,
+and a batchnorm in every block. Its input is the sRGB grey level, not L.
 """
 import minicnn as mc
 
@@ -15,9 +15,9 @@ __all__ = ["Colornet"]
 
 
 class Colornet(Classifier):
-    """Grey in 0..1 in, scores of 313 bins at a quarter of the resolution; soft targets of 5 bins.
+    """It takes grey in 0..1, and gives scores of 313 bins at a quarter of the resolution. Soft targets have 5 bins.
 
-    Its published training is plain cross-entropy (rebalance="none"), with 1e-3 of L2. decode "annealed" at 0.38.
+    It was trained with plain cross-entropy (rebalance="none") and an L2 of 1e-3.
     """
 
     multiple, down, up = 8, "opencv", "opencv"
@@ -43,7 +43,7 @@ class Colornet(Classifier):
         return grey_level(L)
 
     def targets(self, rgb):
-        """(indices, values) of 8-bit ab, resized as OpenCV resizes uint8."""
+        """(indices, values) for 8-bit ab, resized as OpenCV resizes uint8."""
         ab = rgb_to_lab8(self.photos(rgb))[..., 1:].astype("float32")
         small = resize(ab, (rgb.shape[1] // 4, rgb.shape[2] // 4), "opencv")
         return self.bins.soft(small.round().clip(0, 255) - 128, k=self.neighbours, sigma=self.sigma)
@@ -53,7 +53,7 @@ class Colornet(Classifier):
 
 
 def block(batchnorm, *sizes, stride=1, dilation=1):
-    """Convolutions with relu, the last with this stride, and a batchnorm as Keras has it."""
+    """Convolutions with relu, of which the last has this stride, and a batchnorm with Keras's settings."""
     layers = []
     for i, (cin, cout) in enumerate(zip(sizes, sizes[1:])):
         last = i == len(sizes) - 2

@@ -1,8 +1,8 @@
-"""Colour This: a frozen VGG16, and a decoder of convolutions and repetition.
+"""Colour This: a frozen VGG16, and a decoder that upsamples by repetition.
 
 The document trains the decoder on features computed beforehand, so the encoder is frozen. What it leaves open follows
-the article that it cites: L (0..100) three times, without the means that VGG16's weights expect; ab / 128; relu
-inside and tanh at the end.
+the article that it cites: the input is L (0..100) three times, without the means that VGG16's weights expect; targets
+are ab / 128; activations are relu, and tanh at the end.
 """
 import minicnn as mc
 from minicnn.device import xp
@@ -17,9 +17,9 @@ __all__ = ["ColourThis"]
 
 
 class ColourThis(Colorizer):
-    """net[0] is the encoder, net[1] the decoder: features may be computed once, `model.net[0](x)`.
+    """net[0] is the encoder and net[1] the decoder, so `model.net[0](x)` gives features that can be kept.
 
-    preprocess: "none" is the document's; "caffe" and "torch" are what Keras's and torchvision's weights expect.
+    preprocess: "none" is the document's; Keras's weights expect "caffe", and torchvision's "torch".
     """
 
     multiple = 32
@@ -51,7 +51,7 @@ class ColourThis(Colorizer):
 
 
 def decoder(width, last):
-    """Six convolutions; from the second on, each is followed by a repetition of its pixels."""
+    """Six convolutions. From the second on, pixels are repeated behind each of them."""
     cin, *channels = scaled(width, 512, 256, 128, 64, 32, 16)
     layers = []
     for cout in channels:

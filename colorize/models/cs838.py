@@ -1,6 +1,6 @@
-"""CS838: VGG16, dense layers, and U and V at 15% of the resolution ("colour-space compression").
+"""CS838: VGG16 and dense layers, which give U and V at 15% of the resolution ("colour-space compression").
 
-`VggUV` is the progress report's network, `VggUVSmall` the final one; sizes and layouts follow the author's code.
+`VggUV` is the progress report's network and `VggUVSmall` the final one. Sizes and layouts follow the author's code.
 """
 import minicnn as mc
 from minicnn.device import xp
@@ -15,10 +15,10 @@ __all__ = ["VggUV", "VggUVSmall"]
 
 
 class VggUV(Colorizer):
-    """Grey as VGG16 takes it in; U, then V, each n x n rows after rows, scaled to -1..1, out.
+    """It takes grey as VGG16 does, and gives U, then V, each n x n, row after row, in -1..1.
 
-    compression is the share of the resolution that is kept: 0.15 of 224 is 33. loss: "mse" is the report's,
-    "euclidean" what it wanted to try, "mae" what its code tried.
+    compression: the share of the resolution that is kept; 0.15 of 224 is n = 33. loss: the report used "mse", wanted
+    to try "euclidean", and its code tried "mae".
     """
 
     multiple, fixed, down, up = 32, True, "opencv", "opencv"
@@ -37,7 +37,7 @@ class VggUV(Colorizer):
         mc.freeze(self.net[0], bool(frozen))
 
     def dense(self):
-        """The dense layers up to the 2 n n outputs."""
+        """The dense layers, which end in 2 n n outputs."""
         channels, units = scaled(self.width, 512, self.units)
         features, outputs = (self.size // 32) ** 2 * channels, 2 * self.n ** 2
         return [mc.Dense(features, units, init=mc.kaiming()), mc.relu, mc.Dense(units, units, init=mc.kaiming()),
@@ -50,7 +50,7 @@ class VggUV(Colorizer):
         return vgg_input(grey_level(L) * 255, self.preprocess)
 
     def targets(self, rgb):
-        """U and V as OpenCV's 8 bits have them, resized as it resizes uint8."""
+        """OpenCV's 8-bit U and V, resized as OpenCV resizes uint8."""
         uv = rgb_to_yuv(self.photos(rgb))[..., 1:].astype("float32")
         small = resize(uv, (self.n, self.n), "opencv").round().clip(0, 255)
         return small.transpose(0, 3, 1, 2).reshape(len(rgb), -1) / 127.5 - 1
@@ -74,7 +74,7 @@ class VggUV(Colorizer):
 
 
 class VggUVSmall(VggUV):
-    """The final network: two layers of 1536 with dropout, leaky relu and a batchnorm before the output."""
+    """The final network. It has two layers of 1536 units with dropout and leaky relu, and a last batchnorm."""
 
     units = 1536
 
@@ -95,7 +95,7 @@ class VggUVSmall(VggUV):
 
 
 class LeakyRelu:
-    """mc.leaky_relu with a slope of its own."""
+    """A layer of mc.leaky_relu with this slope."""
 
     def __init__(self, slope):
         self.slope = slope

@@ -1,6 +1,6 @@
 """The Jetson paper: its convolutional autoencoder, and the two variants that it argues against.
 
-Every block is conv -> batchnorm -> tanh, the bottleneck of 3 channels and the output too, as in the authors' code.
+Every block is conv -> batchnorm -> tanh, even the bottleneck of 3 channels and the output, as in the authors' code.
 """
 import minicnn as mc
 
@@ -13,11 +13,11 @@ __all__ = ["Jetson"]
 
 
 class Jetson(Colorizer):
-    """L / 50 - 1 in, (2 ab - 1) / 255 out, at the photo's own resolution.
+    """It takes L / 50 - 1, and gives (2 ab - 1) / 255 at the photo's own resolution.
 
-    space="rgb" gives the colours themselves, as the authors tried first; skips=True adds each encoder level to the
-    decoder's of the same size, which they left out for the memory it takes. loss: "mse", "huber", or "chroma", which
-    weighs pixels by their colour.
+    space="rgb" predicts RGB, as the authors tried first. skips=True adds each encoder level to the decoder level of
+    the same size, which the authors left out to save memory. loss: "mse", "huber", or "chroma", which weighs pixels
+    by their chroma.
     """
 
     multiple, down = 8, "bilinear"
@@ -51,14 +51,14 @@ class Jetson(Colorizer):
         return denormalise("jetson", ab=y)[1]
 
     def rgb(self, y, L):
-        """What the network gave as sRGB in 0..1, with its own lightness where it predicts one."""
+        """The network's answer y as sRGB in 0..1. With space="rgb" the lightness is the network's, too."""
         if self.space == "rgb":
             return (y.clip(-1, 1) + 1) / 2
         return lab_to_rgb(mc.cat(L, self.ab(y, L)))
 
 
 class Autoencoder:
-    """Three levels down, a bottleneck, three levels up, one to the output."""
+    """Three levels down, a bottleneck, three levels up, and a last one to the outputs."""
 
     def __init__(self, channels, outputs, skips, batchnorm):
         first, second, third = channels
@@ -86,6 +86,6 @@ class Autoencoder:
 
 
 def block(batchnorm, layer, channels):
-    """The layer, batchnorm as Keras has it, tanh."""
+    """The layer, a batchnorm with Keras's settings, and tanh."""
     norm = [mc.BatchNorm(channels, momentum=0.01, eps=1e-3)] if batchnorm else []
     return mc.Chain(layer, *norm, mc.tanh)

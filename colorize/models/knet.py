@@ -1,8 +1,8 @@
-"""The Knet slides: 22 convolutions in 8 groups, 18 x 18 buckets of ab, -log p, the most probable bucket.
+"""The Knet slides: 22 convolutions in 8 groups, 18 x 18 buckets of ab, weights -log p, and the best bucket's colour.
 
-The slides name no layer sizes. 22 in 8 groups is Zhang et al. (2+2+3+3+3+3+3+3), so we read it as their network
-without batchnorm, with 324 scores, at 128 pixels; the upsampling at the end enlarges the scores, since the slides
-predict a distribution for each pixel.
+The slides name no layer sizes. The network of Zhang et al. has 22 convolutions in 8 groups (2+2+3+3+3+3+3+3), so we
+take it without batchnorm, with 324 scores, at 128 pixels. The slides predict a distribution for each pixel, so the
+upsampling at the end enlarges the scores.
 """
 import minicnn as mc
 
@@ -17,12 +17,12 @@ __all__ = ["Knet"]
 
 
 class Knet(Classifier):
-    """(L - 50) / 100 in, scores of 324 buckets for each pixel out.
+    """It takes (L - 50) / 100, and gives scores of 324 buckets for each pixel.
 
-    upsample="ab" leaves the scores at a quarter of the resolution and enlarges colours only: a sixteenth of the
-    memory. decode="bin mean" avoids the tint that the mode gives to greys, which lie on a corner of four buckets.
-    form="linear" takes the slide's formula literally. The loss adds up all pixels and images, as on the slide;
-    reduce="mean" does not.
+    upsample="ab" leaves the scores at a quarter of the resolution and enlarges only the colours, which takes a
+    sixteenth of the memory. decode="bin mean" avoids the tint that "mode" gives to greys, which lie on a corner of
+    four buckets. form="linear" takes the slide's formula literally. reduce="sum" adds up all pixels and images, as on
+    the slide, and "mean" takes their mean.
     """
 
     multiple = 8
@@ -44,7 +44,7 @@ class Knet(Classifier):
         return normalise("zhang", L=L)[0]
 
     def targets(self, rgb):
-        """The bucket of each pixel, or of every fourth."""
+        """The bucket of each pixel, or of every fourth pixel with upsample="ab"."""
         step = 1 if self.upsample == "scores" else 4
         return self.bins.encode(rgb_to_lab(self.photos(rgb)[:, ::step, ::step])[..., 1:])
 

@@ -1,7 +1,7 @@
-"""The losses of the source documents. Positions are pixels: (N, H, W) with scores (..., Q) or colours (..., 2).
+"""The losses of the source documents. Positions are pixels (N, H, W), which have scores (..., Q) or colours (..., 2).
 
-The rebalanced loss is minicnn's nll, which goes over the scores once forward and once back and makes no one-hot
-array; what is here supplies the weights.
+The rebalanced loss is minicnn's nll with the weights made here. nll reads the scores once forward and once backward,
+and needs no one-hot array.
 """
 import numpy as np
 
@@ -18,13 +18,13 @@ __all__ = ["chroma_weights", "euclidean", "grey_mask", "huber", "mse", "pixel_we
 def rebalanced(scores, targets, weights=None, *, mask=None, where="loss", form="log", reduce="mean"):
     """Cross-entropy of scores (N, ..., Q) in which each pixel is weighted by how rare its colour is.
 
-    `targets` are bins (N, ...), -1 to skip, or soft targets (indices, values), both (N, ..., K), as Bins.encode and
-    Bins.soft give them. `weights` (Q,) are of the bins, as Prior.zhang and Prior.minus_log give them: a pixel gets
-    that of its nearest bin. `mask` (N,) or (N, ...) multiplies them, see grey_mask.
+    targets: bins (N, ...), with -1 for pixels to skip, from Bins.encode; or soft targets (indices, values), both
+    (N, ..., K), from Bins.soft. weights (Q,): the bins' weights, from Prior.zhang or Prior.minus_log; a pixel gets
+    the weight of its nearest bin. mask (N,) or (N, ...): multiplies the weights, see grey_mask.
 
-    where="gradient" weights and masks the gradient only, as Zhang's release does: the number is the plain loss.
-    form="linear" is the formula on the Knet slide taken literally: -sum(weight * probability), no logarithm.
-    reduce="mean" divides by the number of pixels that are not skipped, "sum" adds up all images.
+    where="gradient" applies weights and mask to the gradient only, as Zhang's release does, and returns the plain
+    loss. form="linear" is the Knet slide's formula taken literally, -sum(weight * probability) without a logarithm.
+    reduce="mean" divides by the number of pixels that are not skipped, and "sum" adds up all images.
     """
     _one_of("rebalanced", "where", where, ("loss", "gradient"))
     _one_of("rebalanced", "reduce", reduce, ("mean", "sum"))
@@ -47,7 +47,7 @@ def _log(scores, targets, weights, reduce):
 
 
 def _linear(scores, targets, weights, reduce):
-    _, count = mc.nll(mc.value(scores), targets, average=False)         # refuses what does not fit
+    _, count = mc.nll(mc.value(scores), targets, average=False)         # raises an error if shapes do not fit
     indices, values = targets if isinstance(targets, tuple) else (targets[..., None], targets[..., None] >= 0)
     indices, values = _beside(scores, indices), _beside(scores, values)
     values = values.astype(scores.dtype) * (indices >= 0)
@@ -62,7 +62,7 @@ def _linear(scores, targets, weights, reduce):
 
 @primitive(keep="")
 def shown_as(loss, shown):
-    """The number `shown` with the gradient of `loss`."""
+    """The value of `shown` with the gradient of `loss`."""
     return shown
 
 
@@ -70,7 +70,7 @@ shown_as.back = (lambda dy, y, loss, shown: dy, nograd)
 
 
 def _weights(scores, targets, weights, mask):
-    """One weight for each position (..., 1), beside the scores; None if all are 1."""
+    """One weight for each position (..., 1), on the device of the scores; None if all are 1."""
     if weights is not None and weights.shape != scores.shape[-1:]:
         raise ValueError(f"rebalanced: scores of shape {scores.shape} need weights of shape {scores.shape[-1:]}, "
                          f"got {weights.shape}")
@@ -87,12 +87,12 @@ def _weights(scores, targets, weights, mask):
 
 
 def _beside(x, a):
-    """The array a where x is."""
+    """The array a on the device of x."""
     return xp(mc.value(x)).asarray(a) if on_gpu(mc.value(x)) else to("cpu", a)
 
 
 def pixel_weights(targets, weights):
-    """The weight (...) of each pixel: the class weight of its bin, or of the first (nearest) of its soft target.
+    """The weight (...) of each pixel, which is the class weight of its bin or of the nearest bin of its soft target.
 
     >>> pixel_weights(np.array([2, 0, -1]), np.array([1., 2., 4.]))
     array([4., 1., 0.])
@@ -106,7 +106,7 @@ def pixel_weights(targets, weights):
 
 
 def grey_mask(ab, threshold=5):
-    """Which images (N,) have any colour: False where no |a| or |b| of ab (N, ..., 2) is above the threshold.
+    """Which images (N,) have any colour, that is, an |a| or |b| of ab (N, ..., 2) above the threshold.
 
     >>> grey_mask(np.array([[[4., -4.]], [[0., -6.]]]))
     array([False,  True])
@@ -120,7 +120,7 @@ def grey_mask(ab, threshold=5):
 
 
 def mse(y, target, weights=None):
-    """The mean of (y - target) ** 2 over positions and channels; each position times its weight (...) if given."""
+    """The mean of (y - target) ** 2 over positions and channels, each position times its weight (...) if given."""
     if weights is None:
         return mc.mse(y, target)
     _same("mse", y, target)
@@ -128,7 +128,7 @@ def mse(y, target, weights=None):
 
 
 def huber(y, target, weights=None, *, delta=1.0):
-    """As mse, but quadratic only where |y - target| is below delta and linear beyond (smooth L1)."""
+    """Like mse, but quadratic only where |y - target| is below delta, and linear beyond (smooth L1)."""
     if weights is None:
         return mc.huber(y, target, delta)
     _same("huber", y, target)
@@ -142,7 +142,7 @@ def huber(y, target, weights=None, *, delta=1.0):
 def euclidean(y, target, weights=None, *, epsilon=1e-6):
     """The mean over positions of the distance between y and target (..., 2), as CS838 proposes.
 
-    `epsilon`, in the units of y, keeps the gradient finite where the two meet.
+    `epsilon`, in the units of y, keeps the gradient finite where the distance is 0.
     """
     _same("euclidean", y, target)
     square = mc.sum(mc.pow(mc.sub(y, target), 2), axis=-1, keepdims=True)
@@ -150,10 +150,10 @@ def euclidean(y, target, weights=None, *, epsilon=1e-6):
 
 
 def chroma_weights(ab, strength=1.0, scale=20.0):
-    """Weights (...) of pixels that grow with their colour: 1 + strength * chroma / scale, divided by their mean.
+    """Weights (...) of pixels that grow with their chroma: 1 + strength * chroma / scale, divided by their mean.
 
-    With them a regression cannot win by predicting grey. For weights by rarity instead, give the losses
-    `pixel_weights(bins.encode(ab), prior.zhang())`. ab (..., 2) is in Lab units.
+    They keep a regression from predicting grey. `pixel_weights(bins.encode(ab), prior.zhang())` are weights by rarity
+    instead. ab (..., 2) is in Lab units.
     """
     floating("chroma_weights", ab=ab)
     weights = 1 + np.sqrt(np.square(mc.value(ab)).sum(axis=-1)) * (strength / scale)

@@ -1,4 +1,4 @@
-"""How large a model is: layers, parameters, multiply-adds, and the memory that a training step needs."""
+"""How large a model is: its layers, parameters and multiply-adds, and the memory that a training step needs."""
 import numpy as np
 
 import minicnn as mc
@@ -18,14 +18,14 @@ def layers(model):
 
 
 def counts(model):
-    """Its parameters: {"trainable", "total"}. A frozen encoder counts as trainable, as in the documents."""
+    """The model's parameters as {"trainable", "total"}. A frozen encoder counts as trainable, as in the documents."""
     trainable = sum(p.size for p in mc.params(model.parts()))
     running = sum(2 * m.mean.size for _, m in walk(model.parts(), bnmoments))
     return {"trainable": trainable, "total": trainable + running}
 
 
 def trace(model, frozen=True):
-    """Run the network forward on one photo of the model's size; the tape, without what is frozen if frozen=False."""
+    """The tape of a forward run on one photo of the model's size. frozen=False leaves out the frozen part."""
     x = model.prepare(to(current(), np.full((1, model.size, model.size, 1), 50, "float32")))
     with recording() as tape, mc.force_training(False):     # running moments stay as they are
         model.net(tape.leaf(x) if frozen else x)
@@ -33,7 +33,7 @@ def trace(model, frozen=True):
 
 
 def multiply_adds(model):
-    """Those of one photo at the model's size, counted while the network runs."""
+    """The multiply-adds for one photo of the model's size, counted while the network runs."""
     return macs(trace(model).nodes)
 
 
@@ -41,21 +41,21 @@ def multiply_adds(model):
 
 
 def memory(model, batch):
-    """About how many bytes a step of Adam with this batch takes: parameters, gradients, moments, and activations."""
+    """About how many bytes a step of Adam takes: parameters, gradients, moments, and the batch's activations."""
     trained = sum(p.size for p in mc.params(model) if not p.frozen)
     frozen = sum(p.size for p in mc.params(model) if p.frozen)
     nodes = [n for n in trace(model, frozen=False).nodes if n.call is not None]
     kept = {id(a): a.nbytes for n in nodes for a in [n.y, *n.kept] if hasattr(a, "nbytes")}
     for p in mc.params(model):
         kept.pop(id(p.value), None)
-    encoder = any(p.frozen for p in mc.params(model.net))           # a frozen one keeps nothing, but runs
+    encoder = any(p.frozen for p in mc.params(model.net))           # a frozen encoder keeps nothing, but runs
     passed = trace(model).nodes if encoder else nodes
     largest = max(4 * int(np.prod(n.shape)) for n in passed)        # a few arrays of that size come and go
     return 4 * (4 * trained + frozen) + batch * (sum(kept.values()) + 3 * largest)
 
 
 def available():
-    """Bytes of memory that are free on the device in force; None where the system does not say."""
+    """How many bytes of memory are free on the current device. None if the system does not say."""
     if current() != "cpu":
         return mc.memory()["free"]
     try:
@@ -67,7 +67,7 @@ def available():
 
 
 def fits(model, batch):
-    """Stop, before anything is computed, where a training step would not fit into memory."""
+    """Raise MemoryError if a training step would not fit into memory."""
     need, free = memory(model, batch), available()
     if free is not None and need > free:
         raise MemoryError(f"training {model.name} with a batch of {batch} at {model.size} pixels needs about "

@@ -1,7 +1,7 @@
-"""Our own small model: at most 300,000 parameters, scores at a quarter of the resolution.
+"""Our own small model, with at most 300,000 parameters and scores at a quarter of the resolution.
 
-Five strided levels down to 1/32, where a vector from the mean over the whole photo is added; back up to a quarter by
-repetition, each level joined by a 1x1 skip from the one of the same size.
+Five strided levels lead down to 1/32 of the size, where a vector from the mean over the whole photo is added. Levels
+that repeat pixels lead up to a quarter, and a 1x1 skip adds the level of the same size to each of them.
 """
 import minicnn as mc
 
@@ -13,11 +13,11 @@ __all__ = ["Nano"]
 
 
 class Nano(Quarter):
-    """(L - 50) / 100 in, scores of the 101 bins of the step-20 grid at a quarter of the resolution out.
+    """It takes (L - 50) / 100, and gives scores of the 101 bins of the step-20 grid at a quarter of the resolution.
 
-    Soft targets: the 4 nearest bins to the mean ab of each 4x4 pixels. Colours are the mean of the probabilities with
-    the weights of the loss divided out again, or less of them with undo=0.5. skips=False and context=False leave
-    those parts out.
+    Soft targets are the 4 bins nearest to the mean ab of each 4x4 pixels. Colours are the mean over the probabilities
+    after the weights of the loss are divided out; undo=0.5 divides by their square roots. skips=False and
+    context=False leave these parts out.
     """
 
     multiple = 32
@@ -35,7 +35,7 @@ class Nano(Quarter):
 
 
 class Pyramid:
-    """Down in `down` channels, up to a quarter in `up` channels, q scores."""
+    """Levels down with `down` channels, levels up to a quarter with `up` channels, and q scores."""
 
     def __init__(self, down, up, q, skips, context, batchnorm):
         self.down = [block(i, o, batchnorm, stride=2) for i, o in zip([1] + down, down)]

@@ -1,7 +1,7 @@
-"""Our best model: an encoder that has seen ImageNet, and a small decoder of colours at a quarter of the size.
+"""Our best model: an encoder that has seen ImageNet, and a small decoder that gives colours at a quarter of the size.
 
-On the way up each level is enlarged twofold, and joined by a 1x1 convolution of the encoder's level of the same size.
-A vector from the mean over the whole photo is added at the bottom, where it says what kind of picture this is.
+On the way up each level is enlarged twofold, and a 1x1 convolution of the encoder's level of the same size is added.
+At the bottom a vector from the mean over the whole photo is added, which tells what kind of picture this is.
 """
 import minicnn as mc
 
@@ -14,11 +14,11 @@ __all__ = ["Studio"]
 
 
 class Studio(Quarter):
-    """Levels of grey in, as EfficientNet-Lite0 takes them; scores of the bins of the step-20 grid at a quarter of the
-    resolution out.
+    """It takes grey levels as EfficientNet-Lite0 does, and gives scores of the 101 bins of the step-20 grid at a
+    quarter of the resolution.
 
-    The lightness is stretched to the whole range first, so that a faded photo looks like any other. Soft targets: the
-    4 nearest bins to the mean ab of each 4x4 pixels.
+    The lightness is stretched to the whole range first, so that a faded photo looks like any other. Soft targets are
+    the 4 bins nearest to the mean ab of each 4x4 pixels.
     """
 
     multiple = 32
@@ -35,7 +35,7 @@ class Studio(Quarter):
 
 
 class Net:
-    """The encoder, then up: `channels` at 1/32, 1/16, 1/8 and 1/4 of the photo's size, and q scores."""
+    """The encoder, levels with `channels` at 1/32, 1/16, 1/8 and 1/4 of the photo's size, and q scores."""
 
     def __init__(self, channels, q):
         self.encoder = Encoder()

@@ -1,9 +1,9 @@
-"""What each model costs beside what its document says: the table of `python -m colorize.models`."""
+"""The table of `python -m colorize.models`: what each model costs, and what its document says."""
 from .memory import counts, layers, multiply_adds
 
 __all__ = ["HEADER", "PUBLISHED", "row"]
 
-PUBLISHED = {               # name: (parameters, which of ours they are, multiply-adds in billions or None, remark)
+PUBLISHED = {               # name: (parameters or None, our count for it, 10^9 multiply-adds or None, remark)
     "jetson": (298_302, "total", 1.70, "298,300 in layers: the printed 298,302 has 2 counters of a Keras metric"),
     "colornet": (24_793_081, "total", 32.2, "24,788,345 trainable and 4,736 not, as printed"),
     "zhang": (32_236_011, "trainable", 41.8, "the release's file; 4,992 running moments besides"),
@@ -24,7 +24,7 @@ PUBLISHED = {               # name: (parameters, which of ours they are, multipl
 
 
 def row(model):
-    """One line of the table, and the remark below it."""
+    """A model's line of the table, and the remark below it."""
     published, which, published_macs, remark = PUBLISHED[model.name]
     ours = counts(model)
     if published is None:

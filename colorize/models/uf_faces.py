@@ -1,8 +1,8 @@
-"""The UF report: the mean a*, b* of a face by regression, and two readings of its face colorizer.
+"""The UF report: regression of the mean a*, b* of a face, and two readings of its face colorizer.
 
-`MeanFC`, `MeanCNN` and `Faces` are what the author's code runs; `FacesText` is what the report says. The scales are
-those of 8-bit Lab over 255: L / 100, and (ab + 128) / 255, or twice that minus 1 for tanh. The layers begin as
-PyTorch's do.
+`MeanFC`, `MeanCNN` and `Faces` are what the author's code runs, and `FacesText` is what the report says. Scales are
+those of 8-bit Lab over 255: L / 100 and (ab + 128) / 255, or twice that minus 1 for tanh. The initial weights are
+PyTorch's.
 """
 import math
 
@@ -20,7 +20,7 @@ LAST = {"relu": [mc.relu], "sigmoid": [mc.sigm], "tanh": [mc.tanh]}
 
 
 class Report(Colorizer):
-    """What all models of the UF report share; `last` is their last activation, which says how ab is scaled."""
+    """What all models of the UF report share. `last` is the last activation, which decides how ab is scaled."""
 
     fixed, down, up = True, "bilinear", "bilinear"
 
@@ -34,7 +34,7 @@ class Report(Colorizer):
         return "faces-tanh" if self.last == "tanh" else "faces"
 
     def grey(self):
-        """What the last bias starts as: grey, so that a relu there is alive."""
+        """The first value of the last bias. It makes grey, so that a relu there does not begin at 0."""
         return 0.5 if self.last == "relu" else 0.0
 
     def loss(self, x, y):
@@ -45,7 +45,7 @@ class Report(Colorizer):
 
 
 class MeanColour(Report):
-    """L stretched to 0..1 in each photo in, the photo's mean ab out."""
+    """It takes L, stretched to 0..1 in each photo, and gives the photo's mean ab."""
 
     def inputs(self, rgb):
         return self.prepare(uint8_to_lab(rgb_to_lab8(self.photos(rgb)))[..., :1])
@@ -63,7 +63,7 @@ class MeanColour(Report):
 
 
 class MeanFC(MeanColour):
-    """Five dense layers; an activation behind each, the last too."""
+    """Five dense layers with an activation behind each of them."""
 
     def __init__(self, *, size=128, width=1.0, last="relu"):
         self.sizes(size, width)
@@ -73,7 +73,7 @@ class MeanFC(MeanColour):
 
 
 class MeanCNN(MeanColour):
-    """Seven strided convolutions down to one pixel, then dense layers without an activation between."""
+    """Seven strided convolutions down to one pixel, then dense layers without activations between them."""
 
     KINDS = {1: ((3, 3, 3, 3, 3, 3, 2), ()), 2: ((16, 32, 64, 128, 256, 256, 256), (64,)),
              3: ((32, 64, 128, 256, 256, 512, 512), (128,))}
@@ -92,7 +92,7 @@ class MeanCNN(MeanColour):
 
 
 class Colours(Report):
-    """L / 100 in, ab of every pixel out."""
+    """It takes L / 100, and gives ab for every pixel."""
 
     def inputs(self, rgb):
         return self.prepare(uint8_to_lab(rgb_to_lab8(self.photos(rgb)))[..., :1])
@@ -108,13 +108,14 @@ class Colours(Report):
 
 
 class Faces(Colours):
-    """As run: six 4x4 convolutions with a batchnorm behind each, a dense bottleneck of 512, six transposed ones."""
+    """The network as it was run: five 4x4 convolutions, each with a batchnorm, two dense layers around 512 units, and
+    five transposed convolutions."""
 
     multiple = 16
 
     def __init__(self, *, size=128, width=1.0, last="sigmoid", batchnorm=True):
         if size < 64:
-            raise ValueError(f"size must be at least 64, where the encoder ends in one pixel; got {size!r}")
+            raise ValueError(f"size must be at least 64 pixels, which the encoder brings down to one, got {size!r}")
         self.sizes(size, width)
         end = self.ending(last, tuple(LAST))
         c8, c16, c32, c64, units = scaled(width, 8, 16, 32, 64, 512)
@@ -133,7 +134,8 @@ class Faces(Colours):
 
 
 class FacesText(Colours):
-    """As written: five strided convolutions and five transposed ones, a batchnorm before each, one activation."""
+    """The network as the report describes it: five strided convolutions and five transposed ones, with a batchnorm
+    before and an activation behind each."""
 
     fixed, multiple = False, 32
 
@@ -152,11 +154,11 @@ class FacesText(Colours):
         self.net = mc.Chain(*layers)
 
 
-# ------------------------------------------------------------------ layers that begin as PyTorch's
+# ------------------------------------------------------------------ layers with PyTorch's initial weights
 
 
 def uniform(fan_in):
-    """Between -1 and 1 over the root of the number of inputs."""
+    """An init: uniform numbers between -1 and 1, divided by the root of the number of inputs."""
     return lambda shape, rng: rng.uniform(-1, 1, shape) / math.sqrt(fan_in)
 
 
@@ -174,6 +176,6 @@ def dense(i, o, grey=None):
 
 
 def started(layer, fan_in, grey=None):
-    """The layer, with a random bias, or one that is grey everywhere."""
+    """The layer with a random bias, or with the bias `grey`."""
     layer.b = mc.param(*layer.b.shape, init=uniform(fan_in) if grey is None else mc.gaussian(grey, 0))
     return layer

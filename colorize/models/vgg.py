@@ -1,4 +1,4 @@
-"""VGG16 without its top, which Colour This and CS838 build on: 13 convolutions, the photo at 1/32 of its size."""
+"""VGG16 without its top, on which Colour This and CS838 build: 13 convolutions that end at 1/32 of the size."""
 import numpy as np
 
 import minicnn as mc
@@ -18,7 +18,7 @@ PREPROCESS = {                              # name: (mean, standard deviation) o
 def vgg16(width):
     """The convolutions of VGG16 as a Chain of five levels, each with its pooling.
 
-    Until weights are loaded they keep the scale of their input, which the first one brings from about 100 to 1.
+    The initial weights keep the scale of activations at 1; the first layer divides its input, of about 100, by 100.
     """
     levels, cin = [], 3
     for level in LEVELS:
@@ -32,6 +32,6 @@ def vgg16(width):
 
 
 def vgg_input(grey, how):
-    """Grey levels (N, H, W, 1) in 0..255 as the three channels that the weights of that origin expect."""
+    """Grey levels (N, H, W, 1) in 0..255 as the three channels that "caffe" or "torch" weights expect."""
     mean, deviation = (xp(grey).asarray(np.array(v, "float32")) for v in PREPROCESS[how])
     return (grey - mean) / deviation

@@ -1,6 +1,6 @@
-"""Zhang, Isola, Efros, "Colorful image colorization" (2016), as their PyTorch release has it.
+"""Zhang, Isola, Efros, "Colorful image colorization" (2016), as in their PyTorch release.
 
-Order in each block: conv, relu, ..., and one batchnorm behind the last relu.
+A block has convolutions, each with a relu, and one batchnorm behind the last relu.
 """
 import minicnn as mc
 
@@ -14,12 +14,12 @@ __all__ = ["Zhang", "body", "head"]
 
 
 class Zhang(Classifier):
-    """(L - 50) / 100 in, scores of 313 bins at a quarter of the resolution.
+    """It takes (L - 50) / 100, and gives scores of 313 bins at a quarter of the resolution.
 
-    `out`, the 1x1 convolution from probabilities to ab / 110, begins as the bins' centres; training leaves it alone.
-    temperature 0.38 is the paper's; the release's network has none (1), and the importer of its weights sets that.
-    neighbours: 5 in the paper, 10 in the release. where="gradient": rarity weights the gradient alone, as the
-    release does; "loss": the loss as well.
+    `out` is the 1x1 convolution from probabilities to ab / 110. It begins as the bins' centres, and training does not
+    change it. temperature: 0.38 in the paper; 1 in the release, which the importer of its weights sets. neighbours: 5
+    in the paper, 10 in the release. where="gradient" weights only the gradient by rarity, as the release does; "loss"
+    weights the loss as well.
     """
 
     multiple, up = 8, "bilinear"
@@ -44,7 +44,7 @@ class Zhang(Classifier):
         return normalise("zhang", L=L)[0]
 
     def targets(self, rgb):
-        """(indices, values, whether the photo has any colour); ab of every fourth pixel."""
+        """(indices, values, whether the photo has any colour) for the ab of every fourth pixel."""
         ab = rgb_to_lab(self.photos(rgb)[:, ::4, ::4])[..., 1:]
         return self.bins.soft(ab, k=self.neighbours, sigma=self.sigma) + (grey_mask(ab),)
 
@@ -58,7 +58,7 @@ class Zhang(Classifier):
 
 
 def body(width, batchnorm):
-    """model1 to model7: the photo at an eighth of its size, 512 channels. One Chain a block."""
+    """model1 to model7 of the release, a Chain for each. They end at 1/8 of the photo's size, in 512 channels."""
     c64, c128, c256, c512 = scaled(width, 64, 128, 256, 512)
 
     def block(*sizes, stride=1, dilation=1):
@@ -76,7 +76,7 @@ def body(width, batchnorm):
 
 
 def head(width, q):
-    """model8: twice the size, scores of q bins."""
+    """model8 of the release, which doubles the size and gives scores of q bins."""
     c256, c512 = scaled(width, 256, 512)
     return mc.Chain(mc.Deconv(c512, c256, 4, stride=2, padding=1, init=mc.kaiming(2.0)), mc.relu,
                     mc.Conv(c256, c256, 3, padding=1, init=mc.kaiming()), mc.relu,

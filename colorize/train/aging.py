@@ -1,4 +1,4 @@
-"""A model that learns to colour old photos: of a share of them the network sees an aged copy."""
+"""Training for old photos: the network sees an aged copy of a share of the photos."""
 import zlib
 
 import numpy as np
@@ -12,12 +12,12 @@ __all__ = ["Aging"]
 
 
 class Aging:
-    """batch(rgb) and loss(x, y) as a model has them; what is aged how follows from the photos' pixels alone."""
+    """A learner with a model's batch(rgb) and loss(x, y). The photos' pixels alone decide what is aged, and how."""
 
     def __init__(self, model, share):
         if not model.of_lightness:
-            raise ValueError(f"--age needs a model that sees nothing but lightness, and {model.name} does not: leave "
-                             "--age out, or choose nano, studio or zhang")
+            raise ValueError(f"--age needs a model that sees only lightness, and {model.name} does not: leave --age "
+                             "out, or choose nano, studio or zhang")
         self.model, self.share, self.loss = model, share, model.loss
 
     def batch(self, rgb):

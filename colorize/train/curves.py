@@ -1,4 +1,4 @@
-"""A run's curves: loss.png by matplotlib, and TensorBoard's files by tensorboardX. Both may be missing."""
+"""A run's curves: loss.png by matplotlib, and TensorBoard's files by tensorboardX. Both packages may be missing."""
 import io
 from importlib import import_module
 
@@ -10,11 +10,11 @@ __all__ = ["Board", "MISSING", "draw", "missing"]
 
 MISSING = {"matplotlib": "without matplotlib there is no loss.png (pip install matplotlib)",
            "tensorboardX": "--tensorboard needs tensorboardX: pip install tensorboardX"}
-SMOOTHED = 200              # the training loss is averaged to about so many points
+SMOOTHED = 200              # about how many points of the training loss are drawn
 
 
 def missing(name):
-    """Whether that package cannot be imported."""
+    """Is the package of that name missing?"""
     try:
         import_module(name)
         return False
@@ -23,8 +23,8 @@ def missing(name):
 
 
 def draw(path, baselines):
-    """Write loss.png into the run at that path: loss and ab error, training and validation, beside what answering
-    grey or one mean colour would give. Returns whether it could."""
+    """Write loss.png into the run at that path. It shows the losses and the ab error, with lines for the answers
+    "grey" and "mean ab". Returns False if matplotlib is missing."""
     if missing("matplotlib"):
         return False
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -55,7 +55,7 @@ def draw(path, baselines):
 
 
 def smoothed(points):
-    """Points (step, value) averaged in groups, so that about SMOOTHED are left.
+    """Points (step, value), averaged in groups so that about SMOOTHED are left.
 
     >>> smoothed([(1, 2.0), (2, 4.0)])
     [(1, 2.0), (2, 4.0)]
@@ -66,7 +66,7 @@ def smoothed(points):
 
 
 class Board:
-    """What TensorBoard shows of a run, from a step on: run.path/tensorboard."""
+    """Write a run's numbers and pictures, from a step on, to run.path/tensorboard."""
 
     def __init__(self, run, step):
         if missing("tensorboardX"):

@@ -1,6 +1,6 @@
-"""What a frozen encoder gives for each photo, computed once and kept on disk, so that the decoder alone trains.
+"""Compute what a frozen encoder gives for each photo once, and keep it on disk, so that only the decoder runs.
 
-A photo is known by its pixels, so it must come again just as it was.
+Photos are recognised by their pixels, so they must be the same in each pass.
 """
 import copy
 import hashlib
@@ -17,32 +17,35 @@ from minicnn.walk import walk
 
 __all__ = ["Features", "encoder_of"]
 
-DIGEST = 16                 # bytes by which a photo is known
+DIGEST = 16                 # bytes of the digest by which a photo is recognised
 
 
 def encoder_of(settings, model):
-    """(encoder, decoder): the frozen layers that a model begins with, and the rest; ValueError without such."""
+    """(encoder, decoder): the frozen layers at the beginning of the model, and the rest. ValueError without such."""
     layers = getattr(model.net, "layers", ())
     n = next((i for i, layer in enumerate(layers) if not _constant(layer)), 0)
     if not n:
-        raise ValueError("--cache-features needs a model that begins with frozen layers and no dropout in them; "
-                         f"{model.name} does not, vgg-decoder does, vgg-uv with --frozen true, zhang with --freeze "
-                         "net.layers.0")
+        raise ValueError("--cache-features needs a model that begins with frozen layers without dropout, which "
+                         f"{model.name} does not: choose vgg-decoder, vgg-uv with --frozen true, or zhang with "
+                         "--freeze net.layers.0")
     if settings["data"] == "scenes" or settings["crop"] == "random" or settings["augment"] != "none" or \
             settings["age"] or settings["widen"]:
-        raise ValueError("--cache-features needs photos that come again just as they were: give --data, --crop "
-                         "centre or none, --augment none, and neither --age nor --widen")
+        raise ValueError("--cache-features needs photos that are the same in each pass: give --data, --crop centre "
+                         "or none, --augment none, and neither --age nor --widen")
     return mc.Chain(*layers[:n]), mc.Chain(*layers[n:])
 
 
 def _constant(layer):
-    """Does it hold frozen Params, and nothing that behaves otherwise while training (a frozen BatchNorm does not)?"""
+    """Does the layer always give the same? It has frozen Params and no dropout; a frozen BatchNorm never changes."""
     weights = [p for _, p in walk(layer, Param)]
     return bool(weights) and all(p.frozen for p in weights) and not list(walk(layer, Dropout))
 
 
 class Features:
-    """Features in `path`.numbers, a row a photo, and the photos' digests in `path`.names, which is written last."""
+    """Keeps a row of features for each photo in the file `path`.numbers, and the photos' digests in `path`.names.
+
+    A digest is written after its row, so that a crash leaves no digest without features.
+    """
 
     def __init__(self, settings, model, path):
         self.model, self.decoder = model, copy.copy(model)
@@ -58,16 +61,16 @@ class Features:
         self.next = n
 
     def batch(self, rgb):
-        """(features, targets) of uint8 photos."""
+        """(features, targets) of uint8 photos rgb (N, H, W, 3)."""
         rows = np.stack([self.row(to("cpu", photo)) for photo in rgb])
         return to(current(), rows), self.model.targets(rgb)
 
     def loss(self, x, y):
-        """The decoder's."""
+        """The loss of the decoder."""
         return self.decoder.loss(x, y)
 
     def row(self, photo):
-        """The features of a photo (H, W, 3), from the file or, one photo at a time, from the encoder."""
+        """The features of a photo (H, W, 3), from the file if it has them, else from the encoder."""
         name = hashlib.blake2b(photo.tobytes(), digest_size=DIGEST).digest()
         row = self.rows.get(name)
         if row is not None:
@@ -87,7 +90,7 @@ class Features:
 
 
 def _write(file, data, place):
-    """All of the data; a disk that fills up takes a part, then raises."""
+    """Write all of the data. A full disk first takes a part of it, and only then raises."""
     done = 0
     while done < len(data):
         done += os.pwrite(file, data[done:], place + done)

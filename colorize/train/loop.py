@@ -1,7 +1,7 @@
-"""The training loop: an iterator of loss values, with checkpoints, validation and pictures on the way.
+"""The training loop, with its checkpoints, validations and pictures.
 
-Every step draws its random numbers from (seed, step), and every batch follows from (seed, step): a run that is killed
-and goes on from its checkpoint ends with the same weights, to the bit, as one that was not.
+The batch of a step and its random numbers depend only on the seed and the step. So a run that is killed and goes on
+from its checkpoint ends with the same weights, to the bit, as a run that is not.
 """
 import errno
 import itertools
@@ -26,28 +26,28 @@ from .preparing import optimizer, rate, slower
 
 __all__ = ["START", "Training"]
 
-LOG = 10                    # steps whose mean loss is one line of metrics.jsonl
+LOG = 10                    # so many steps' mean loss is one line of metrics.jsonl
 SAMPLES = 8                 # photos in samples/*.png
-RARER = 1.5                 # a picture of them at so many times the step of the one before
-MEASURED = 32               # validation photos whose measures are taken on the way
-SHARE = 0.04                # of the time that validation may take
-VALIDATIONS = 40            # about so many in a run, but one in LONGEST seconds
-LONGEST = 300
+RARER = 1.5                 # the next such picture comes at so many times the step of the last one
+MEASURED = 32               # validation photos that a validation during the run measures
+SHARE = 0.04                # the share of the time that validation may take
+VALIDATIONS = 40            # about how many validations a run has
+LONGEST = 300               # the most seconds between two validations, if SHARE allows it
 DRAWN = 30                  # seconds between two drawings of loss.png
 START = {"step": 0, "seconds": 0.0, "waited": 0.0, "busy": 0.0, "sum": 0.0, "count": 0, "best": None,
          "validated": None, "every": None, "step time": None, "baselines": None, "pictured": None, "facts": None}
 
 
 class Steps:
-    """The batches of a run from a step on, each with the random numbers of its step, until it is time to end."""
+    """The batches of a run from step `first` on, until ended(step). Each step sets its own random seed."""
 
     def __init__(self, data, seed, first, total, ended):
         self.data, self.seed, self.first, self.total, self.ended = data, seed, first, total, ended
-        self.waited = 0.0                   # seconds, for data
+        self.waited = 0.0                   # seconds spent waiting for data
 
     def __len__(self):
         if self.total is None:
-            raise TypeError("how many steps fit into the time is not known")
+            raise TypeError("the number of steps is unknown, since the time limits it")
         return max(0, self.total - self.first)
 
     def __iter__(self):
@@ -63,7 +63,7 @@ class Steps:
 
 
 class Interrupts:
-    """Ctrl-C and SIGTERM wait for the end of a step; a second one does not. `signal` is the one that came."""
+    """Let Ctrl-C and SIGTERM wait for the end of a step, and keep the one that came. A second one stops at once."""
 
     def __enter__(self):
         self.signal = None
@@ -78,13 +78,13 @@ class Interrupts:
         if self.signal is not None:
             raise KeyboardInterrupt
         self.signal = number
-        os.write(2, b"\nstopping after this step; once more stops at once\n")     # print may be at work already
+        os.write(2, b"\nstopping after this step; once more stops at once\n")     # print may be running already
 
 
 class Training:
-    """A run's model, photos and state, and the loop. `total` steps, or `limit` seconds, whichever comes first.
+    """The loop, with a run's model, photos and state. It ends after `total` steps or `limit` seconds.
 
-    learner: what learns, the model or its Features: batch(rgb) makes (x, y) of photos, loss(x, y) a scalar.
+    learner: the model, its Aging or its Features. batch(rgb) makes (x, y) of photos, and loss(x, y) a scalar.
     """
 
     def __init__(self, run, settings, model, photos, learner):
@@ -102,18 +102,18 @@ class Training:
             self.data, self.loss = photos.data, lambda rgb: learner.loss(*learner.batch(rgb))       # in the step
 
     def seconds(self):
-        """Time spent in the loop, in this and earlier sessions."""
+        """The seconds spent in the loop, in this and earlier sessions."""
         return self.state["seconds"] + (self.finished or monotonic()) - self.began
 
     # -------------------------------------------------------------- before
 
     def begin(self):
-        """Load the checkpoint, the first one too."""
+        """Load the newest checkpoint. A new run has one, too."""
         own = slower(self.settings, self.model, self.opt)
         self.state = {**START, **self.run.restore(self.model, self.opt, own)}
 
     def measure(self):
-        """Seconds a step and a validation take; the model is as it was afterwards."""
+        """The seconds that a step and a validation take. The model does not change."""
         minimize, times = mc.minimize(self.loss, (), optimizer(self.settings, 1e-12)), []
         batches = iter(Steps(self.data, self.settings["seed"], 0, None, lambda step: False))
         with unchanged(self.model):
@@ -127,7 +127,7 @@ class Training:
 
     def measure_validation(self):
         validation, start = self.photos.validation, 0
-        for _ in range(2):                  # what is compiled or loaded at first does not count
+        for _ in range(2):                  # the first time includes compiling
             start = monotonic()
             validation.measures(self.model, min(8, len(validation)))
         measures = (monotonic() - start) * min(MEASURED, len(validation)) / min(8, len(validation))
@@ -138,7 +138,7 @@ class Training:
         return measures + (monotonic() - start) * len(validation) / len(part)
 
     def expected(self, step):
-        """Seconds that the whole run takes, at so many seconds a step."""
+        """The seconds that the whole run takes if a step takes `step` seconds."""
         return min(self.limit, math.inf if self.total is None else self.total * step)
 
     def interval(self, step, validation):
@@ -151,8 +151,8 @@ class Training:
     # -------------------------------------------------------------- the loop
 
     def train(self):
-        """Train to the end; the number of the signal that stopped it, or None."""
-        with np.errstate(over="ignore", invalid="ignore"):      # the loss is looked at in each step
+        """Train to the end. Returns the number of the signal that stopped it, or None."""
+        with np.errstate(over="ignore", invalid="ignore"):      # each step checks the loss
             return self.trained()
 
     def trained(self):
@@ -184,7 +184,7 @@ class Training:
                 (self.total is not None and step >= self.total))
 
     def after(self, loss):
-        """What follows a step."""
+        """Count a step, and log, validate, draw and save if it is time."""
         state = self.state
         state["step"], state["sum"], state["count"] = state["step"] + 1, state["sum"] + loss, state["count"] + 1
         if state["step"] % LOG == 0:
@@ -198,7 +198,7 @@ class Training:
             self.save()
 
     def complete(self):
-        """The last validation and picture, unless they are there."""
+        """Make the last validation and picture, if they are not there yet."""
         if self.state["validated"] != self.state["step"]:
             self.validate()
         if self.state["pictured"] != self.state["step"]:
@@ -213,7 +213,7 @@ class Training:
             self.board.numbers(step, numbers)
 
     def waiting(self):
-        """The share of the steps' time that went by waiting for data."""
+        """The share of the steps' time that was spent waiting for data."""
         spent = self.seconds() - self.state["busy"]
         return round((self.state["waited"] + self.steps.waited) / spent, 4) if spent > 0 else 0.0
 
@@ -225,7 +225,7 @@ class Training:
     # -------------------------------------------------------------- on the way
 
     def validate(self):
-        """Loss and measures on the validation photos; the best weights are kept."""
+        """Log the loss and measures on the validation photos, and save the weights if they are the best."""
         start, state, validation = monotonic(), self.state, self.photos.validation
         loss = validation.loss(self.model)
         rows = validation.measures(self.model, MEASURED)
@@ -249,7 +249,7 @@ class Training:
         tqdm.write(f"step {self.state['step']:>6}  {clock(self.seconds())}  {numbers}")
 
     def picture(self):
-        """samples/step-*.png of the first validation photos."""
+        """Write samples/step-*.png, which shows the first validation photos."""
         start = monotonic()
         rows = pictures.strips(self.model, self.photos.validation.first(SAMPLES))
         picture = pictures.grid(rows, header=pictures.STRIP, cell=cell(self.model))
@@ -266,7 +266,7 @@ class Training:
     # -------------------------------------------------------------- checkpoints
 
     def save(self):
-        """A checkpoint of this step."""
+        """Write a checkpoint of this step."""
         start = monotonic()
         now = {**self.state, "seconds": self.seconds(), "waited": self.state["waited"] + self.steps.waited}
         self.run.checkpoint(self.model, now)
@@ -274,31 +274,31 @@ class Training:
         self.state["busy"] += self.saved - start
 
     def diverged(self):
-        """What to do where the loss is not a number: the checkpoint may be spoiled already, and resuming repeats."""
+        """The sentence that says what to do if the loss is not a number. --resume would only come here again."""
         best, lr = self.state["best"], self.settings["lr"] or optimizer(self.settings).lr
-        begin = f"go on from the best weights, those of step {best['step']}, by --init {self.run.path}" \
-            if best and best["step"] else "begin again by"
-        return f"the loss is not a number at step {self.state['step']}: {begin} --out ANOTHER, with a --lr smaller " \
-               f"than {lr:g} or with --gclip 1 (--resume would come here again); {self.kept()}"
+        begin = f"go on from the best weights, of step {best['step']}, with --init {self.run.path}" \
+            if best and best["step"] else "begin again with"
+        return f"the loss is not a number at step {self.state['step']}: {begin} --out ANOTHER, and --gclip 1 or a " \
+               f"--lr below {lr:g} (--resume would fail again); {self.kept()}"
 
     def kept(self):
-        """What there is to go on with."""
+        """The words that say which checkpoint is there."""
         return f"the checkpoint of step {self.run.state()['step']} is kept in {self.run.path}"
 
     def failed(self, e):
-        """An error of the disk: keep what can be kept, and say it."""
+        """The error for a disk error e. A checkpoint is saved if there is room."""
         try:
             self.save()
         except OSError:
             pass                            # the checkpoint before is still there
         what = "the disk is full" if e.errno in (errno.ENOSPC, errno.EDQUOT) else f"{e.strerror or e}"
         where = f" ({e.filename})" if e.filename else ""
-        return OSError(f"{what}{where}; {self.kept()}: when there is room, go on with --resume {self.run.path}")
+        return OSError(f"{what}{where}, and {self.kept()}: make room and go on with --resume {self.run.path}")
 
 
 @contextmanager
 def unchanged(model):
-    """Whatever is done to the model inside, its weights, moments and optimizers are the same again afterwards."""
+    """Put the model's weights, moments and optimizers back at the end of the `with`."""
     params = [(p, p.value.copy(), p.opt) for p in mc.params(model)]
     moments = [(m, m.mean, m.var) for _, m in walk(model, bnmoments)]
     try:
@@ -311,7 +311,7 @@ def unchanged(model):
 
 
 def cell(model):
-    """The (height, width) of a photo in samples."""
+    """The (height, width) of a photo in the pictures of samples."""
     return (max(128, model.size),) * 2
 
 

@@ -1,4 +1,4 @@
-"""What a training needs before its first step, made from the settings of a run: model, photos, optimizer."""
+"""What training needs before its first step: the model, the photos and the optimizer, made from a run's settings."""
 import hashlib
 import inspect
 import math
@@ -24,15 +24,15 @@ from .validation import Validation, survey
 
 __all__ = ["Photos", "build", "optimizer", "rate", "slower"]
 
-SURVEYED = {"scenes": 512, "pack": 2000, "photos": 2000}     # pictures that mean colour and prior are counted on
-REPORTED = 5                # damaged photos that are named; the rest are counted
-PARTS = 10_000              # of a run whose number of steps is not known, for schedules
+SURVEYED = {"scenes": 512, "pack": 2000, "photos": 2000}     # how many pictures give the mean colour and the prior
+REPORTED = 5                # so many damaged photos are named, and the rest are counted
+PARTS = 10_000              # schedules divide a run into so many parts if its number of steps is unknown
 
 # ------------------------------------------------------------------ the model
 
 
 def build(settings, options, asked=()):
-    """The model, with its first weights and what is frozen. asked: the options that weights may not change."""
+    """The model with its first weights, and some frozen. asked: options that the weights' file may not change."""
     mc.seed(settings["seed"])
     model = models.build(settings["model"], **options)
     if settings["init"]:
@@ -44,22 +44,22 @@ def build(settings, options, asked=()):
         else:
             initialise(path, model, asked)
     elif settings["init_part"]:
-        raise ValueError("--init-part says what of --init to take: give --init, too")
+        raise ValueError("--init-part names a part of --init, which is missing: give --init, too")
     for prefix in settings["freeze"]:
         mc.freeze(named(model, prefix))
     for prefix in settings["slow"]:
-        named(model, prefix)                # or an error
+        named(model, prefix)                # raises an error if no weight has the name
     if all(p.frozen for p in mc.params(model.net)):
         raise ValueError(f"--freeze {' '.join(settings['freeze'])} leaves no weight of {model.name} to train")
     return model
 
 
 def initialise(path, model, asked):
-    """Load weights; our own, of another model or of other options, say which flags they need."""
+    """Load weights. If weights of ours do not fit, the error says which flags they need."""
     notes = metadata(path) if importers.kind_of(path) == "minicnn" else {}
     if notes.get("model", model.name) != model.name:
-        raise ValueError(f"{path} holds weights of {notes['model']}, and this is {model.name}: give --model "
-                         f"{notes['model']}, or name with --init-part what both have")
+        raise ValueError(f"{path} holds weights of {notes['model']}, and the model is {model.name}: give --model "
+                         f"{notes['model']}, or name the part that both have with --init-part")
     try:
         importers.load(path, model, keep=asked)
     except ValueError:
@@ -68,17 +68,17 @@ def initialise(path, model, asked):
                   if options.get(key, value) != value]
         if not others:
             raise
-        raise ValueError(f"{path} does not fit {model.name} as the flags make it: its own was made with "
-                         f"{' '.join(others)}") from None
+        raise ValueError(f"{path} does not fit {model.name} with these flags: give {' '.join(others)}, with which "
+                         "its weights were made") from None
 
 
 def named(model, prefix):
-    """The Params whose name begins with that, as in the file of weights; * stands for anything."""
+    """The Params whose names, as in a file of weights, begin with the prefix. In it * stands for anything."""
     names = dict(walk(model, Param))
     found = [p for name, p in names.items() if fnmatchcase(name, prefix + "*")]
     if not found:
         known = sorted({".".join(name.split(".")[:3]) for name in names})
-        raise ValueError(f"no weight of {model.name} has a name that begins with {prefix!r}: there are "
+        raise ValueError(f"no weight of {model.name} has a name that begins with {prefix!r}: choose from "
                          f"{', '.join(known)}")
     return found
 
@@ -87,8 +87,8 @@ def named(model, prefix):
 
 
 class Photos:
-    """The training photos `data`, the Validation, and `facts`, which a look at the former gave: mean ab, photos
-    looked at, damaged and grey ones. A run that goes on brings its facts and its Prior along."""
+    """The training photos `data`, the Validation, and `facts` about the training photos: their mean ab, and how many
+    were looked at, damaged or grey. A run that goes on has its facts and its Prior already."""
 
     def __init__(self, settings, model, facts=None, prior=None):
         self.settings, self.size, self.named = settings, model.size, set()
@@ -107,17 +107,17 @@ class Photos:
         self.validation = Validation(self.some(fixed, settings["val_photos"]), self.facts["mean"])
 
     def names(self):
-        """A digest of the photos' names: another one, and a run does not repeat."""
+        """A digest of the photos' names. A run cannot be repeated if it changes."""
         return hashlib.sha256("\n".join(self.data.names).encode()).hexdigest()
 
     def open(self, data, **changes):
-        """Batches of some photos, as the settings want them; `changes` are for opening.pictures."""
+        """Batches of the photos at `data`, by the settings and by `changes`, which are for opening.pictures."""
         keys = "resize", "resize_to", "resample", "crop", "keep_grey", "batch", "seed", "workers"
         given = {**{key: self.settings[key] for key in keys}, "partial": True, "report": self.report, **changes}
         return opening.pictures(data, self.size, **given)
 
     def look(self, training, model):
-        """Count the colours of some photos."""
+        """Count the colours of some training photos."""
         batches = self.open(training, shuffle=True, weights=self.settings["weigh"])
         self.prior = Prior(model.bins) if isinstance(model, Classifier) else None
         mean, looked = survey(batches, SURVEYED[opening.kind_of(training)], self.prior)
@@ -125,7 +125,7 @@ class Photos:
                       "grey": len(batches.grey), "names": self.names()}
 
     def some(self, batches, n):
-        """The first n photos of a pass that can be used, each once."""
+        """The first n photos of a pass that can be used, each once, as uint8 batches."""
         order, taken = batches.order(0), []
         parts = [order[i:i + batches.batchsize] for i in range(0, len(order), batches.batchsize)]
         for rgb in ahead(batches.batch, parts, batches.workers):
@@ -139,13 +139,13 @@ class Photos:
         return taken
 
     def report(self, sentence):
-        """Name the first damaged photos, each once."""
+        """Print the first sentences about damaged photos, each once."""
         if sentence not in self.named:
             self.named.add(sentence)
             if len(self.named) <= REPORTED:
                 tqdm.write(sentence, file=sys.stderr)
             elif len(self.named) == REPORTED + 1:
-                tqdm.write("there are more; they are skipped and counted", file=sys.stderr)
+                tqdm.write("more photos are damaged, which are skipped and counted", file=sys.stderr)
 
 
 # ------------------------------------------------------------------ the optimizer
@@ -155,7 +155,7 @@ OPTIMIZERS = {cls.__name__.lower(): cls for cls in
 
 
 def optimizer(settings, lr=None):
-    """The optimizer of settings like "adam,beta2=0.99"; `lr` is a number or function, by default the settings'."""
+    """The optimizer that settings such as "adam,beta2=0.99" name. `lr` is a number or function, or the settings'."""
     name, *more = settings["optimizer"].split(",")
     if name not in OPTIMIZERS:
         raise ValueError(f"there is no optimizer {name!r}: choose one of {', '.join(OPTIMIZERS)}")
@@ -172,8 +172,8 @@ def optimizer(settings, lr=None):
 
 
 def rate(settings, total, share):
-    """The learning rate as a function of the step. total: steps of the run; where that is None, share() gives how
-    much of the time has passed."""
+    """The learning rate as a function of the step. total: the steps of the run; if it is None, share() says which
+    share of the time has passed."""
     lr = optimizer(settings).lr
     name, equals, value = settings["schedule"].partition("=")
     n = total or PARTS
@@ -194,23 +194,23 @@ def rate(settings, total, share):
 
 
 def slower(settings, model, opt):
-    """[(Param, its optimizer)] of the weights that learn at a part of the rate."""
-    found = {}
-    for prefix, part in sorted(settings["slow"].items(), key=lambda item: len(item[0])):    # the longest decides
+    """[(Param, its optimizer)] for the weights that learn at a part of the rate."""
+    found = {}                              # the longest prefix decides
+    for prefix, part in sorted(settings["slow"].items(), key=lambda item: len(item[0])):
         for p in named(model, prefix):
             found[id(p)] = p, slowed(opt, part)
     return list(found.values())
 
 
 def slowed(opt, part):
-    """A copy of the optimizer with this part of its rate, a function of the step."""
+    """A copy of the optimizer with this part of its rate."""
     own = mc.clone(opt)
     own.lr = lambda t: part * opt.lr(t)
     return own
 
 
 def _inverse(lr, decay):
-    """What Keras called decay."""
+    """The schedule that Keras called decay."""
     return lambda t: lr / (1 + decay * t)
 
 

@@ -48,10 +48,10 @@ DEFAULTS = {
     "freeze": [], "cache_features": False, "tensorboard": False,
 }
 CHANGEABLE = ("epochs", "steps", "minutes", "workers", "device", "checkpoint", "tensorboard")     # with --resume
-SCENE = 64                  # pixels of a scene
-RATE = 3e-3                 # nano's, with Adam
-FACTS = {"mean", "looked", "damaged", "grey", "names"}     # of the photos, in a checkpoint
-MARGIN = 1.125              # a photo's short side before a random crop, in sizes
+SCENE = 64                  # the size of scenes in pixels
+RATE = 3e-3                 # the learning rate of nano with Adam
+FACTS = {"mean", "looked", "damaged", "grey", "names"}     # what a checkpoint must say about the photos
+MARGIN = 1.125              # the short side before a random crop is so many times the model's size
 
 # ------------------------------------------------------------------ flags
 
@@ -113,7 +113,7 @@ def flags():
 
 
 def model_flags():
-    """{option: the models that have it}"""
+    """{option: names of the models that have it}."""
     found = {}
     for name in models.names():
         for key in models.options(name):
@@ -122,7 +122,7 @@ def model_flags():
 
 
 def _augment(text):
-    """Check it now, keep the text."""
+    """Check the text of --augment, and keep it as a text."""
     opening.augment(text)
     return text
 
@@ -140,7 +140,7 @@ def _listed(names):
 
 
 def fresh(given):
-    """The configuration of a new run: flags before the recipe's settings, and these before DEFAULTS."""
+    """The configuration of a new run. Flags override the recipe's settings, and these override DEFAULTS."""
     recipe = RECIPES[given["recipe"]] if "recipe" in given else None
     settings = {**DEFAULTS, **(recipe.settings if recipe else {})}
     if any(given.get(key) is not None for key in LENGTHS):
@@ -152,7 +152,7 @@ def fresh(given):
         options.setdefault("size", SCENE)
     asked = {key: given[key] for key in model_flags() if key in given}
     if "activation" in asked and "activation" not in known and "last" in known:
-        asked["last"] = asked.pop("activation")         # the faces report's grid is over that one
+        asked["last"] = asked.pop("activation")         # the faces report calls its last activation so
     options = {**known, **models.model_options(settings["model"], known, {**options, **asked})}
     if settings["lr"] is None and settings["model"] == "nano" and settings["optimizer"] == "adam":
         settings["lr"] = RATE
@@ -168,7 +168,7 @@ def fresh(given):
 
 
 def resumed(given):
-    """The run to go on with; its configuration has the flags that changed."""
+    """The run that --resume names, with the changed flags in its configuration."""
     path = given.pop("resume")
     wrong = sorted(set(given) - set(CHANGEABLE))
     if wrong:
@@ -179,8 +179,8 @@ def resumed(given):
         raise ValueError(f"{path} holds a search and no training run: go on with python -m colorize.tune --resume "
                          f"{path}")
     if not all(isinstance(config.get(key), dict) for key in ("settings", "options")):
-        raise ValueError(f"{path} holds no training run, since its config.json has no settings and options: begin "
-                         "one with another --out")
+        raise ValueError(f"{path} holds no training run, since its config.json has no settings or options: begin a "
+                         "run with another --out")
     run = Run.open(path)
     run.config = {"recipe": None, **config, "settings": {**DEFAULTS, **config["settings"]}}
     settings = run.config["settings"]
@@ -198,14 +198,14 @@ def main(argv=None):
     if "resume" in given:
         with resumed(given) as run:
             settings = run.config["settings"]
-            options = run.config["options"]         # they say already what the weights of --init set
+            options = run.config["options"]         # these include what the weights of --init set
             model = prepared({**settings, "init": None} if run.begun else settings, options, asked=options)
-            run.keep("config.json", run.config)             # what was changed is known to be right
+            run.keep("config.json", run.config)             # the changed flags have been checked now
             return session(run, model, None if run.begun else Photos(settings, model))
     config = fresh(given)
-    check_new(config["out"])                # nothing is written before all else is known to be right
+    check_new(config["out"])                # nothing is written until all else has been checked
     model = prepared(config["settings"], config["options"], asked=[key for key in model_flags() if key in given])
-    config["options"] = model.options       # the weights of --init may have set one
+    config["options"] = model.options       # the weights of --init may have set some
     photos = Photos(config["settings"], model)
     preparing.optimizer(config["settings"])
     with Run.create(config["out"], {
@@ -215,7 +215,7 @@ def main(argv=None):
 
 
 def prepared(settings, options, asked):
-    """The model, on its device; the first lines of the plan. asked: the options that weights may not change."""
+    """The model on its device. Prints the first lines of the plan. asked: options that weights may not change."""
     if settings["tensorboard"] and missing("tensorboardX"):
         raise ImportError(MISSING["tensorboardX"])
     preparing.rate(settings, 1, None)
@@ -233,7 +233,7 @@ def prepared(settings, options, asked):
 
 
 def session(run, model, photos):
-    """The run from its beginning, for which it needs photos, or from its checkpoint, to its end; the exit status."""
+    """Train to the end and return the exit status. A new run needs photos; one that goes on has none."""
     settings = run.config["settings"]
     if photos is None:
         photos = photos_of(run, model)
@@ -257,7 +257,7 @@ def session(run, model, photos):
 
 
 def learner_of(run, model):
-    """What learns, in a `with`: the model, what makes photos old for it, or the decoder behind a frozen encoder."""
+    """The learner for a `with`: the model, its Aging, or the Features of its frozen encoder."""
     settings = run.config["settings"]
     if settings["cache_features"]:
         return closing(Features(settings, model, run.file("features")))
@@ -265,7 +265,7 @@ def learner_of(run, model):
 
 
 def begin(run, model, photos):
-    """Make the first checkpoint."""
+    """Write the first checkpoint."""
     if photos.prior is not None:
         model.rebalance(photos.prior)
         photos.prior.save(run.file("prior.safetensors"))
@@ -276,8 +276,8 @@ def photos_of(run, model):
     """The photos of a run that has a checkpoint."""
     settings, facts = run.config["settings"], run.state().get("facts")
     if not isinstance(facts, dict) or not FACTS <= set(facts):
-        raise ValueError(f"the checkpoint of {run.path} does not say what its photos are like: begin a run with "
-                         f"--init {run.path}")
+        raise ValueError(f"the checkpoint of {run.path} lacks facts about its photos: begin a new run with --init "
+                         f"{run.path}")
     prior = Prior.load(run.file("prior.safetensors"), model.bins) if isinstance(model, Classifier) else None
     photos = Photos(settings, model, facts, prior)
     if photos.names() != facts["names"]:
@@ -298,7 +298,7 @@ def _parameters(model):
 
 
 def plan(training, config):
-    """What will happen, before it does."""
+    """Print what the run will do."""
     settings, photos, state, model = config["settings"], training.photos, training.state, training.model
     data, facts = photos.data, photos.facts
     if settings["data"] == "scenes":
@@ -327,7 +327,7 @@ def plan(training, config):
 
 
 def finish(training, config):
-    """The best weights' table and pictures, and the report."""
+    """Measure the best weights, and write and print their tables, pictures and report."""
     run, model, state, validation = training.run, training.model, training.state, training.photos.validation
     training.draw()
     if state["best"] is None:

@@ -1,17 +1,17 @@
 """How each source document trained its model, as settings of `python -m colorize.train --recipe NAME`.
 
-What a document leaves open is our reading, and `readings` says so. Nothing here is needed to train: --recipe only
-fills in flags that are not given, and prints how the run differs from the published one.
+`readings` says what a document leaves open and we chose. --recipe only fills in flags that are not given, and prints
+how the run differs from the published one.
 """
 from collections import namedtuple
 
 __all__ = ["RECIPES", "Recipe", "differences"]
 
 Recipe = namedtuple("Recipe", "settings options photos init readings")
-Recipe.__doc__ = """settings: flags. options: of the model. photos: what the document trained on. init: the weights it
-began with, or None. readings: what is ours. evaluation/published.py has the numbers that came out."""
+Recipe.__doc__ = """A document's training. settings: flags. options: the model's. photos: what it trained on. init:
+its first weights, or None. readings: what we chose. metrics/published.py has the numbers that it reached."""
 
-WHOLE = {"resize": "squash", "crop": "none", "augment": "none", "keep_grey": True}      # all of each photo, squashed
+WHOLE = {"resize": "squash", "crop": "none", "augment": "none", "keep_grey": True}      # whole photos, squashed
 
 RECIPES = {
     "jetson": Recipe(
@@ -51,7 +51,7 @@ LENGTHS = "epochs", "steps", "minutes"
 
 
 def differences(name, settings, options, count):
-    """Sentences: how a run of `count` photos with these settings and model options differs from the published one."""
+    """Lines that say how a run on `count` photos, with these settings and options, differs from the published one."""
     recipe = RECIPES[name]
     lines = [f"photos: {count:,} of {settings['data']}, published: {recipe.photos}"]
     for key, value in recipe.settings.items():

@@ -1,4 +1,4 @@
-"""What a run ends with: a table, pictures, result.json, and report.html, which holds all of it in one file."""
+"""What a run ends with: tables, pictures, and report.html, which holds all of it in one file."""
 import base64
 import glob
 import html
@@ -13,16 +13,16 @@ __all__ = ["beside", "table", "write_pictures", "write_report"]
 
 COLUMNS = {"loss": "loss", "psnr": "PSNR", "ab rmse": "ab error", "ciede2000": "dE2000", "ssim": "SSIM", "auc": "AuC",
            "auc rebalanced": "AuC reb.", "colourfulness": "colourful"}
-STAGES = 6                  # pictures on the way that the report shows
+STAGES = 6                  # how many pictures of earlier steps the report shows
 
 
 def table(rows):
-    """[header, row, ...] as texts, of {row: {measure: number}}."""
+    """[header, row, ...] with texts, for {row: {measure: number}}."""
     return [["", *COLUMNS.values()]] + [[name, *(digits(row[key]) for key in COLUMNS)] for name, row in rows.items()]
 
 
 def beside(numbers, rows):
-    """The same of published numbers, a line each."""
+    """[header, row, ...] with a row for each published number and the same measure in `rows`."""
     return [["published, on other photos", "published", *rows, ""]] + [
         [number.measure, digits(number.value), *(digits(row[number.measure]) for row in rows.values()), number.source]
         for number in numbers if all(number.measure in row for row in rows.values())]
@@ -33,7 +33,7 @@ def digits(x):
 
 
 def write_pictures(run, model, photos, cell):
-    """samples/best.png, layers/filters.png, layers/activations.png; their paths."""
+    """Write samples/best.png, layers/filters.png and layers/activations.png. Returns their paths."""
     rows = pictures.strips(model, photos)
     made = {("samples", "best.png"): pictures.grid(rows, header=pictures.STRIP, cell=cell),
             ("layers", "filters.png"): pictures.filters(model),
@@ -44,7 +44,7 @@ def write_pictures(run, model, photos, cell):
 
 
 def write_report(run, tables, facts):
-    """report.html: facts {name: text}, tables, curves, samples and layers; its path."""
+    """Write report.html with facts {name: text}, tables, curves, samples and layers. Returns its path."""
     title = f"{run.config['settings']['model']}: {os.path.basename(os.path.abspath(run.path))}"
     parts = [f"<h1>{html.escape(title)}</h1>", _table([[k, v] for k, v in facts.items()], head=False)]
     parts += ["<h2>On the validation photos</h2>", *(_table(lines, head=True) for lines in tables)]
@@ -81,14 +81,14 @@ def _table(lines, head):
 
 
 def _stages(run):
-    """Some of the samples, from the first to the last."""
+    """The names of STAGES samples, from the first to the last."""
     found = sorted(glob.glob(os.path.join(glob.escape(run.path), "samples", "step-*.png")))
     chosen = {round(i * (len(found) - 1) / (STAGES - 1)) for i in range(STAGES)} if found else ()
     return [os.path.relpath(found[i], run.path) for i in sorted(chosen)]
 
 
 def _pictures(run, title, names):
-    """A heading and those of the pictures that are there."""
+    """A heading and those pictures that exist, as HTML."""
     there = [(name, os.path.join(run.path, name)) for name in names if os.path.exists(os.path.join(run.path, name))]
     figures = []
     for name, path in there:

@@ -1,4 +1,4 @@
-"""What a model is worth on photos that it is not trained on: loss and measures, beside grey and one mean colour."""
+"""How good a model is on photos that it is not trained on: loss and measures, beside grey and one mean colour."""
 import copy
 
 import numpy as np
@@ -13,12 +13,12 @@ from ..models.classifier import Classifier
 
 __all__ = ["Validation", "survey"]
 
-SPREADS = 5, 8, 12, 18, 27, 40, 60, 90      # ab units, tried for the probabilities of a constant colour
+SPREADS = 5, 8, 12, 18, 27, 40, 60, 90      # ab units; baselines try these widths for the scores of a constant colour
 
 
 def survey(batches, most, prior=None):
-    """(mean ab, number of photos) of the first `most` photos or so of an iterable of uint8 batches; the Prior counts
-    them, too. A sixteenth of the pixels are looked at."""
+    """(mean ab, number of photos) of about the first `most` photos in uint8 batches. The Prior counts them, too. Only
+    a sixteenth of the pixels are read."""
     total, pixels, photos = np.zeros(2), 0, 0
     for rgb in batches:
         ab = rgb_to_lab(to("cpu", rgb)[:, ::4, ::4])[..., 1:].reshape(-1, 2)
@@ -31,7 +31,7 @@ def survey(batches, most, prior=None):
 
 
 class Validation:
-    """Fixed photos, a list of uint8 batches. `mean` is the training photos' mean ab."""
+    """Fixed photos, as a list of uint8 batches, and `mean`, the training photos' mean ab."""
 
     def __init__(self, batches, mean):
         self.batches, self.mean = [to("cpu", rgb) for rgb in batches], np.asarray(mean)
@@ -40,11 +40,11 @@ class Validation:
         return sum(map(len, self.batches))
 
     def first(self, n):
-        """The first n photos, or all where there are fewer."""
+        """The first n photos, or all if there are fewer."""
         return np.concatenate(self.batches)[:n]
 
     def loss(self, model):
-        """The mean loss of a photo's batch."""
+        """The mean loss over the photos."""
         total = 0.0
         for rgb in self.batches:
             photos = to(current(), rgb)
@@ -52,12 +52,12 @@ class Validation:
         return total / len(self)
 
     def weight(self, model, rgb):
-        """Photos that a batch's loss counts for; one that is a sum, and not a mean, grows with the batch itself."""
+        """How many photos a batch's loss counts for. A loss that is a sum grows with the batch itself."""
         return len(self.batches[0]) if getattr(model, "reduce", "mean") == "sum" else len(rgb)
 
     def measures(self, model, most=None, window=None, published=False):
-        """{row: {measure: number}} of Metrics for the first `most` photos, SSIM with that window; published: the
-        documents' own measures, too."""
+        """{row: {measure: number}} of Metrics for the first `most` photos. `window` is SSIM's. published=True adds
+        the documents' own measures."""
         metrics, own = Metrics(self.mean, window=window), {row: AsPublished() for row in ("model", "grey", "mean ab")}
         for rgb in self.batches:
             lab = rgb_to_lab(to(current(), rgb[:most]))
@@ -74,7 +74,7 @@ class Validation:
                 for row, numbers in metrics.result().items()}
 
     def baselines(self, model):
-        """{"grey", "mean ab"}: the loss of answering always that, in the model's own loss."""
+        """{"grey": loss, "mean ab": loss}: the model's own loss for always answering that colour."""
         answer = _probabilities if isinstance(model, Classifier) else _colours
         return {name: min(self.loss(_Constant(model, answer, np.asarray(ab), spread))
                           for spread in (SPREADS if isinstance(model, Classifier) else (None,)))
@@ -82,7 +82,7 @@ class Validation:
 
 
 class _Constant:
-    """A model like this one that has a constant opinion about ab."""
+    """A model with the loss of the given one that always answers the same ab."""
 
     def __init__(self, model, answer, ab, spread):
         self.model, self.answer, self.constant, self.spread = copy.copy(model), answer, ab, spread
@@ -104,14 +104,14 @@ class _Constant:
 
 
 def _colours(model, rgb, y, ab, spread):
-    """What a regression should give for the photos in that one colour."""
+    """The answer of a regression that gives ab everywhere: its targets for the photos in that colour."""
     lab = rgb_to_lab(rgb)
     lab[..., 1:] = to(current(), ab.astype(lab.dtype))
     return model.targets(lab_to_rgb(lab, uint8=True))
 
 
 def _probabilities(model, rgb, y, ab, spread):
-    """Scores of a Gaussian around that colour; there is no loss for certainty that is wrong."""
+    """The scores of a Gaussian around ab, since the loss of wrong certainty would have no bound."""
     indices = y[0] if isinstance(y, tuple) else y
     positions = indices.shape[:-1] if isinstance(y, tuple) else indices.shape
     scores = -np.square(to("cpu", model.bins.centres) - ab).sum(1) / (2 * spread ** 2)

@@ -1,5 +1,5 @@
-"""What a search found, as a picture: a heat map of two flags, a panel for each setting of the others; or, where flags
-are drawn from a range, the measure over each of them. By matplotlib, which may be missing."""
+"""Draw what a search found: a heat map of two flags, with a panel for each setting of the others, or, if flags have
+ranges, the measure over each flag. This needs matplotlib, which may be missing."""
 import io
 import itertools
 import math
@@ -13,14 +13,14 @@ __all__ = ["draw"]
 
 
 def draw(trials, varied, by):
-    """A PNG file as bytes, or None without matplotlib."""
+    """The picture as the bytes of a PNG file, or None without matplotlib."""
     if missing("matplotlib"):
         return None
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     lists = {flag: values.texts for flag, values in varied.items() if hasattr(values, "texts")}
     found = {}
-    for trial in reversed(trials.ranked()):             # the best of those that differ in the resource only
+    for trial in reversed(trials.ranked()):             # the best of those with the same flags comes last
         found[tuple(trial["flags"].values())] = trials.number(trial)
     if len(lists) == len(varied) and all(len(texts) > 1 for texts in lists.values()):
         figure = _heat(Figure, lists, found, by)
@@ -32,7 +32,7 @@ def draw(trials, varied, by):
 
 
 def _heat(Figure, lists, found, by):
-    """Panels of cells: the flags with the most values are across and down."""
+    """Panels of cells. The flags with the most values go across and down."""
     flags = list(lists)
     order = sorted(flags, key=lambda flag: -len(lists[flag]))
     across, down = order[0], order[1] if len(order) > 1 else None
@@ -62,7 +62,7 @@ def _heat(Figure, lists, found, by):
 
 
 def _scatter(Figure, flags, trials, by):
-    """The measure over each flag; the larger the dot, the more of the resource."""
+    """The measure over each flag. A larger dot had more of the resource."""
     figure = Figure(figsize=(4 * len(flags), 3.5), dpi=100)
     done = [trial for trial in trials.trials if math.isfinite(trials.number(trial))]
     most = max([trial["resource"] or 1 for trial in done], default=1)
@@ -79,7 +79,7 @@ def _scatter(Figure, flags, trials, by):
 
 
 def _positions(texts):
-    """(numbers, True), or the texts as they are and False."""
+    """(numbers, True) if all texts are numbers, else (texts, False)."""
     try:
         return [float(text) for text in texts], True
     except ValueError:

@@ -54,7 +54,7 @@ Range = namedtuple("Range", "low high whole")
 
 
 def space(pairs):
-    """{flag: Choice or Range} of --vary's texts."""
+    """{flag: Choice or Range} for the texts of --vary."""
     found = {}
     for pair in pairs:
         flag, _, values = pair.partition("=")
@@ -62,8 +62,8 @@ def space(pairs):
         if not flag or not values:
             raise ValueError(f"--vary needs FLAG=VALUES such as lr=1e-3,1e-4 or lr=1e-5..1e-2, got {pair!r}")
         if flag in found or flag in ("out", "resume"):
-            raise ValueError(f"--vary {flag} " + ("stands there twice: give all its values at once" if flag in found
-                                                  else "cannot be: every trial has a folder of its own"))
+            raise ValueError(f"--vary {flag} " + ("was given twice: give all its values at once" if flag in found
+                                                  else "is not possible: every trial has a folder of its own"))
         found[flag] = _range(values) if ".." in values else Choice(values.split(","))
     return found
 
@@ -80,7 +80,7 @@ def _range(text):
 
 
 def at(values, u):
-    """The text that stands at u, in 0..1."""
+    """The text at place u, in 0..1, of a Choice or Range."""
     if isinstance(values, Choice):
         return values.texts[min(int(u * len(values.texts)), len(values.texts) - 1)]
     if values.low > 0:
@@ -93,7 +93,7 @@ def _text(x, whole):
 
 
 def drawn(varied, seed, n):
-    """Trial number n of a random search: {flag: text}, whatever was drawn before."""
+    """Trial number n of a random search, {flag: text}. It does not depend on other trials."""
     rng = np.random.default_rng([seed, n])
     return {flag: at(values, rng.uniform()) for flag, values in varied.items()}
 
@@ -130,12 +130,12 @@ def golden(args, varied, trials):
             say(f"out of reach: {' '.join(arguments(flags))}: {e}")
             return math.nan
     if math.isnan(f([0] * len(starts))):
-        raise ValueError("golden cannot begin where a trial gives no number: give --vary other numbers to begin with")
+        raise ValueError("golden got no number from its first trial: give --vary other numbers to begin with")
     mc.goldensection(f, len(starts), dxmin=args.dxmin)
 
 
 def start_of(flag, values):
-    """Where golden begins."""
+    """The number at which golden begins."""
     if isinstance(values, Range) and values.low > 0:
         return math.sqrt(values.low * values.high)
     try:
@@ -143,8 +143,7 @@ def start_of(flag, values):
     except ValueError:
         start = -1
     if start <= 0:
-        raise ValueError("golden multiplies a number above 0, or begins in the middle of a range of such: give "
-                         f"--vary {flag} one of these")
+        raise ValueError(f"golden multiplies numbers above 0: give --vary {flag} one such number, or a range above 0")
     return start
 
 
@@ -155,12 +154,12 @@ def hyperband(args, varied, trials):
 
 
 def amount(args, resource):
-    """So much of the resource; steps and epochs are whole."""
+    """An amount of the resource as a number for its flag. Steps and epochs are rounded."""
     return resource if args.resource == "minutes" else max(1, round(resource))
 
 
 def expected(args, varied):
-    """How many trials it will be; None where it depends on what is found."""
+    """How many trials the search makes. None if that depends on what it finds."""
     if args.search == "grid":
         return math.prod(len(values.texts) for values in varied.values() if isinstance(values, Choice))
     if args.search == "hyperband":
@@ -204,7 +203,7 @@ def main(argv=None, trainer=train.main):
     cut = argv.index("--") if "--" in argv else len(argv)
     args, unknown = flags().parse_known_args(argv[:cut])
     if unknown:
-        raise ValueError(f"the search has no {unknown[0]}: flags of the trainer stand behind --, as in ... -- "
+        raise ValueError(f"the search has no flag {unknown[0]}: write flags of the trainer behind --, as in ... -- "
                          f"{' '.join(unknown)}")
     fixed = absolute(argv[cut + 1:])
     if args.resume:
@@ -221,7 +220,7 @@ def main(argv=None, trainer=train.main):
 
 
 def searched(args, varied, run, fixed, trainer):
-    """Make the search; the exit status."""
+    """Make the search. Returns the exit status."""
     trials = Trials(run, fixed, args.by, trainer, args.resource if args.search == "hyperband" else None, say)
     count = expected(args, varied)
     say(f"{args.search}: {f'{count} trials' if count else 'as many trials as it takes'}, by {args.by}, the "
@@ -236,9 +235,9 @@ def searched(args, varied, run, fixed, trainer):
 
 
 def asked(args, fixed):
-    """What is varied, if all that was asked for fits together; nothing has been written yet."""
+    """{flag: Choice or Range} to vary, after checking that all flags fit together. Nothing has been written yet."""
     if args.search is None or not args.vary:
-        raise ValueError(f"name a search, {', '.join(SEARCHES)}, and what to vary: grid --vary lr=1e-3,1e-4 -- "
+        raise ValueError(f"name a search ({', '.join(SEARCHES)}) and what to vary, as in grid --vary lr=1e-3,1e-4 -- "
                          "--data photos/")
     varied = space(args.vary)
     for flag in ("out", "resume", *varied):
@@ -246,17 +245,17 @@ def asked(args, fixed):
             raise ValueError(f"--{flag} cannot stand behind --: " + ("it is varied" if flag in varied else
                                                                      "every trial has a folder of its own"))
     if args.search == "grid" and any(isinstance(values, Range) for values in varied.values()):
-        raise ValueError("grid tries lists, and a range has no end of numbers: write them out, or use random")
+        raise ValueError("grid needs lists, and got a range: list the numbers, or use random")
     if args.search == "golden":
         for flag, values in varied.items():
             start_of(flag, values)
     given = {*(f"--{flag}" for flag in varied), *(arg.partition("=")[0] for arg in fixed)}
     for flag in LENGTHS if args.search == "hyperband" else ():
         if f"--{flag}" in given:
-            raise ValueError(f"hyperband itself decides how long a trial is: leave out --{flag}")
+            raise ValueError(f"hyperband decides how long trials are: leave out --{flag}")
     known = ["loss", *measures(), *MEASURES]
     if args.by not in known:
-        raise ValueError(f"--by {args.by!r} is not measured: choose one of {', '.join(known)}")
+        raise ValueError(f"--by got {args.by!r}, which is no measure: choose one of {', '.join(known)}")
     parser = train.flags()
     for setting in settings(args, varied):
         preparing.rate(train.fresh(vars(parser.parse_args([*fixed, *arguments(setting)])))["settings"], 1, None)
@@ -264,7 +263,8 @@ def asked(args, fixed):
 
 
 def settings(args, varied):
-    """Flags that show whether the trainer takes what is varied: all of a grid; else each text and end of a range."""
+    """[{flag: text}] to check that the trainer takes what is varied: all trials of a grid, or else every text and
+    both ends of every range."""
     if args.search == "grid":
         return [dict(zip(varied, texts)) for texts in itertools.product(*(v.texts for v in varied.values()))]
     first = {flag: at(values, 0) for flag, values in varied.items()}
@@ -273,7 +273,7 @@ def settings(args, varied):
 
 
 def absolute(fixed):
-    """The trainer's arguments with whole paths, so that a search can go on from anywhere."""
+    """The trainer's arguments with absolute paths, so that a search can go on from any folder."""
     found = []
     for arg in fixed:
         flag, equals, text = arg.partition("=")
@@ -294,7 +294,7 @@ def _digits(x):
 
 
 def report(trials, args, varied, fixed):
-    """The table, the pictures, the best trial's command."""
+    """Write and print the table, the picture and the best trial's command."""
     ranked, by = trials.ranked(), args.by
     columns = dict.fromkeys([by, *SHOWN])
     lines = [["trial", *varied, *([args.resource] if trials.resource else []), *columns, "seconds"]]

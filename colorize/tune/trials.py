@@ -1,7 +1,7 @@
-"""Trials of `python -m colorize.tune`: runs of the trainer in one directory, each of them done once.
+"""The trials of `python -m colorize.tune`, which are runs of the trainer in one directory. Each is made only once.
 
     DIR/config.json, lock    what was asked for
-    DIR/trials/NAME/         the run of a trial; its name says what it varies
+    DIR/trials/NAME/         the run of a trial, whose name says what it varies
     DIR/logs/NAME.txt        what the trainer printed
     DIR/trials.jsonl         a line for each trial that has ended
 """
@@ -20,19 +20,19 @@ from ..runs import Run, read_config
 
 __all__ = ["Stopped", "Trials", "arguments", "opened"]
 
-LONGEST = 120                               # letters of a trial's name
+LONGEST = 120                               # how many letters a trial's name may have
 
 
 class Stopped(Exception):
-    """The trainer was stopped by a signal; the exit status is its argument."""
+    """A signal stopped the trainer. The argument is the exit status."""
 
 
 class Trials:
-    """`value(flags)` gives what a trial with these flags {name: text} is worth, the least being the best: it runs
-    `train(argv)`, goes on with what was interrupted, or knows the answer already.
+    """The trials of a search. `value(flags)` runs train(argv) with these flags {name: text}, goes on with a trial
+    that was interrupted, or knows the answer already. Less is better.
 
-    fixed: the arguments of all trials. by: a measure of result.json's row "model". resource: the flag of which a
-    trial may get more later, or None. say takes a sentence about a trial that has ended.
+    fixed: the arguments of all trials. by: a measure of the row "model" in result.json. resource: the flag of which a
+    trial may get more later, or None. say(sentence) tells of a trial that has ended.
     """
 
     def __init__(self, run, fixed, by, train, resource=None, say=print):
@@ -41,10 +41,10 @@ class Trials:
         for line in self.lines():
             self.done[line["name"], line["resource"]] = line
         write(self.path, "".join(json.dumps(line) + "\n" for line in self.done.values()).encode())
-        self.trials = []                    # those asked for so far, each once
+        self.trials = []                    # the trials asked for so far, each once
 
     def lines(self):
-        """The lines of trials.jsonl, but for one that a crash cut short."""
+        """The lines of trials.jsonl, without a line that a crash cut short."""
         if not os.path.exists(self.path):
             return []
         with open(self.path, encoding="utf-8") as file:
@@ -65,7 +65,7 @@ class Trials:
         return self.worth(trial)
 
     def ended(self, flags, name, resource):
-        """Run the trial to its end; its line."""
+        """Run a trial to its end. Returns its line for trials.jsonl."""
         line, path = {"name": name, "flags": flags, "resource": resource}, self.folder(name)
         given = arguments({self.resource: f"{resource:g}"}) if resource is not None else []
         if os.path.isfile(os.path.join(path, "config.json")):
@@ -76,7 +76,7 @@ class Trials:
             with open(self.run.file("logs", f"{name}.txt"), "a", encoding="utf-8") as log:
                 with contextlib.redirect_stdout(log):
                     status = self.train(argv)
-        except (ArithmeticError, MemoryError) as e:         # the loss is NaN, say: that is an answer, too
+        except (ArithmeticError, MemoryError) as e:         # the loss is NaN, for instance, which is an answer, too
             return {**line, "failed": sentence(e)}
         if status:
             raise Stopped(status)
@@ -85,18 +85,18 @@ class Trials:
         return {**line, "rows": result["rows"], "seconds": result.get("seconds"), "step": result.get("step")}
 
     def folder(self, name):
-        """The run of a trial."""
+        """The folder of a trial's run."""
         return self.run.file("trials", name)
 
     def number(self, trial, row="model"):
-        """What the measure says of a trial; NaN if it failed, or was not a number."""
+        """The trial's measure. NaN if the trial failed or the measure is no number."""
         if "failed" in trial:
             return math.nan
         found = trial["rows"][row].get(self.by)
         return math.nan if found is None else found
 
     def worth(self, trial):
-        """The same, so that less is better."""
+        """The trial's measure, with a sign so that less is better."""
         return -self.number(trial) if rising(self.by) else self.number(trial)
 
     def ranked(self):
@@ -113,19 +113,19 @@ class Trials:
 
 
 def arguments(flags):
-    """Flags {name: text} for a command line."""
+    """Flags {name: text} as arguments of a command line."""
     return [f"--{key.replace('_', '-')}={text}" for key, text in flags.items()]
 
 
 def name_of(flags):
-    """A folder's name for these flags; another for others."""
+    """A folder's name for these flags. Other flags give another name."""
     exact = ",".join(f"{key}={text}" for key, text in flags.items())
     plain = re.sub(r"[^\w.,=+-]", "_", exact)[:LONGEST]
     return plain if plain == exact else f"{plain}-{hashlib.sha256(exact.encode()).hexdigest()[:8]}"
 
 
 def opened(path):
-    """The directory of a search that was begun."""
+    """The Run of a search that has begun."""
     config = read_config(path, "search")
     if not isinstance(config.get("tune"), dict):
         raise ValueError(f"{path} holds a training run and no search: go on with python -m colorize.train "

@@ -80,7 +80,7 @@ def test_models_of_lightness_see_nothing_else(name):
     if model.of_lightness:
         assert np.array_equal(model.inputs(rgb), model.prepare(rgb_to_luminance(rgb)))
     else:
-        with pytest.raises(ValueError, match=f"nothing but lightness, and {name} does not"):
+        with pytest.raises(ValueError, match=f"--age .* {name} "):
             Aging(model, 0.5)
 
 
@@ -101,7 +101,7 @@ def test_what_is_refused_before_anything_is_written(data, tmp_path, capfd):
             (["--slow", "net.down"], "got 'net.down'"),
             (["--age", "1.5"], "expected a number from 0 to 1, got '1.5'"),
             ([*data, "--widen", "squeezed=0.5"], "1 or more, their photos are stretched sideways, such as coco=1.33"),
-            ([*data, "--widen", "c=1.3"], "these folders have no photos: c: there are others, squeezed"),
+            ([*data, "--widen", "c=1.3"], "folders c: choose from others, squeezed"),
             (["--widen", "a=1.3"], "scenes have no folders: give --data, or leave out --weigh and --widen"),
             (["--model", "vgg-uv-small", "--age", "0.5"], "vgg-uv-small does not: leave --age out, or choose nano")):
         assert words in refused(capfd, *TINY, *flags, "--steps", "2", "--out", out)

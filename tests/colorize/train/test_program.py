@@ -119,7 +119,7 @@ def test_photos_are_weighed(tmp_path, capfd):
     assert status(*SHORT, "--data", folder, "--val", val, "--weigh", "a=2,b=0.5", "--out", tmp_path / "run") == 0
     said = capfd.readouterr().out
     assert "10 in" in said and ", 11 a pass, 3 validate" in said
-    assert "these folders have no photos: c: there are a, b" in refused(
+    assert "folders c: choose from a, b" in refused(
         capfd, *SHORT, "--data", folder, "--weigh", "c=1", "--out", tmp_path / "no")
     assert status("--resume", tmp_path / "run", "--steps", "22") == 0
     facts = []
@@ -137,7 +137,7 @@ def test_photos_that_cannot_be_used(tmp_path, capfd):
     out = tmp_path / "run"
     assert "holds no photo" in refused(capfd, *SHORT, "--data", empty, "--out", out)
     grey = photos(tmp_path / "grey", 6, chroma=0.0)
-    assert "near-grey, so none is left" in refused(capfd, *SHORT, "--data", grey, "--out", out)
+    assert "are near-grey" in refused(capfd, *SHORT, "--data", grey, "--out", out)
     assert "there is no" in refused(capfd, *SHORT, "--data", tmp_path / "nowhere", "--out", out)
     assert not out.exists(), "a mistake leaves no directory behind"
 
@@ -168,8 +168,8 @@ def test_a_loss_that_is_not_a_number(tmp_path, capfd):
     out = tmp_path / "run"
     sentence = refused_quietly(capfd, *TINY, "--batchnorm", "false", "--optimizer", "sgd", "--lr",
                                "1e30", "--schedule", "constant", "--steps", "50", "--out", out)
-    assert "the loss is not a number at step" in sentence and "begin again by --out ANOTHER, with a --lr smaller " \
-           "than 1e+30" in sentence
+    assert "the loss is not a number at step" in sentence and "begin again with --out ANOTHER" in sentence
+    assert "--gclip 1" in sentence and re.search("--lr .* 1e.30 ", sentence)
     assert f"the checkpoint of step 0 is kept in {out}" in sentence
     model, _ = model_of(out)
     assert all(np.isfinite(mc.value(p)).all() for p in mc.params(model))
@@ -191,7 +191,7 @@ def test_a_run_that_diverged_goes_on_from_its_best_weights(tmp_path, capfd, monk
     sentence = refused_quietly(capfd, *flags, "--out", out)
     monkeypatch.undo()
     assert spoilt and "the checkpoint of step 13 is kept" in sentence
-    said = re.search(r"those of step 10, by (--init .*) --out ANOTHER, with a --lr smaller than 0.003", sentence)
+    said = re.search(r"of step 10, with (--init .*) --out ANOTHER, .* --lr .* 0.003 ", sentence)
     assert "not a number" in refused_quietly(capfd, "--resume", out), "as the sentence says"
     assert status(*flags, *said.group(1).split(), "--out", tmp_path / "again", "--lr", "0.001") == 0
 
@@ -220,8 +220,8 @@ def test_a_full_disk(tmp_path, capfd, monkeypatch, what):
     flags = [*SHORT, "--checkpoint", "0"]
     sentence = refused_quietly(capfd, *flags, "--out", out)
     kept = {"last.safetensors": 9, "metrics.jsonl": 10, "step-000020.png": 20}[what]
-    assert sentence == (f"colorize.train: the disk is full ({what}); the checkpoint of step {kept} is kept in {out}: "
-                        f"when there is room, go on with --resume {out}")
+    facts = "colorize.train: ", "the disk is full", what, f"step {kept} is kept in {out}", f"--resume {out}"
+    assert all(fact in sentence for fact in facts), sentence
     full[0] = False
     assert status("--resume", out) == 0
     assert status(*flags, "--out", tmp_path / "whole") == 0
@@ -260,7 +260,8 @@ def test_two_programs_in_one_directory(tmp_path, capfd):
                 break
         sentence = refused(capfd, "--resume", out)
         assert f"{out} is in use by another program (process {process.pid})" in sentence
-        assert f"{out} holds a run already: go on with it by --resume {out}" in refused(capfd, *SHORT, "--out", out)
+        sentence = refused(capfd, *SHORT, "--out", out)
+        assert f"{out} holds a run already" in sentence and f"--resume {out}" in sentence
     finally:
         process.kill()
         process.communicate()
@@ -290,17 +291,17 @@ def test_two_programs_in_one_directory(tmp_path, capfd):
     (["--device", "gpu"], "device got 'gpu': expected 'cpu', 'cuda' or 'cuda:1'"),
     (["--freeze", "net"], "--freeze net leaves no weight of nano to train"),
     (["--init", __file__], "is not a file of weights"),
-    (["--data", __file__, "--crop", "none", "--resize", "short-side"], "which has 256 x 256 pixels only with resize"),
+    (["--data", __file__, "--crop", "none", "--resize", "short-side"], "256 x 256 pixels"),
     (["--augment", "rotate"], "expected none, flip, tenfold, or shares"),
     (["--weigh", "flowers"], "such as flowers=0.25,portraits=2; got 'flowers'"),
     (["--weigh", "=1"], "got '=1'"),
     (["--weigh", "a=-1"], "got 'a=-1'"),
     (["--weigh", "a=1"], "scenes have no folders: give --data, or leave out --weigh"),
     (["--lr", "-1"], "expected a number above 0"),
-    (["--freeze", "net.nose"], "no weight of nano has a name that begins with 'net.nose': there are"),
+    (["--freeze", "net.nose"], "no weight of nano has a name that begins with 'net.nose'"),
     (["--init", "missing.safetensors"], "missing.safetensors"),
     (["--unknown"], "unrecognized arguments: --unknown"),
-    (["--resume", "nowhere"], "nowhere holds no run (config.json is missing)"),
+    (["--resume", "nowhere"], "nowhere holds no run, "),
     (["--out", __file__], "is not a folder"),
     (["--out", os.path.dirname(__file__)], "is not empty"),
 ])
@@ -340,12 +341,12 @@ def test_runs_of_older_versions_and_of_others(run, tmp_path, capfd):
     assert all(json.loads(line) for line in (old / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
     for changed in ({"state": "{}"}, {"state": "3"}, {"state": "x"}, {"metrics": "many"}):
         with_notes(**changed)
-        assert "holds weights and no checkpoint of the trainer: begin a run with --init" in refused_quietly(
-            capfd, "--resume", old)
+        sentence = refused_quietly(capfd, "--resume", old)
+        assert "holds weights and no checkpoint" in sentence and "with --init" in sentence
     with_notes(state='{"step": 3}')
-    assert "does not say what its photos are like" in refused_quietly(capfd, "--resume", old)
-    for text, said in (("{", "config.json does not say what this run was asked for"), ("[]", "was asked for"),
-                       ("{}", "config.json has no settings and options"), ('{"settings": 3}', "has no settings and")):
+    assert "lacks facts about its photos" in refused_quietly(capfd, "--resume", old)
+    for text, said in (("{", "config.json of a run"), ("[]", "config.json of a run"),
+                       ("{}", "config.json has no settings"), ('{"settings": 3}', "config.json has no settings")):
         (old / "config.json").write_text(text)
         assert said in refused(capfd, "--resume", old)
 

@@ -162,7 +162,7 @@ def test_golden_stays_where_flags_can_be(tmp_path, capsys):
     with pytest.raises(ValueError, match="lr is too large"):
         tune.main(["golden", "--vary", "lr=0.7", "--out", str(tmp_path / "v"), "--"], Trainer(refuses))
     nan = Trainer(lambda given: FloatingPointError("the loss is NaN"))
-    with pytest.raises(ValueError, match="golden cannot begin where a trial gives no number"):
+    with pytest.raises(ValueError, match="golden .* no number .* --vary"):
         tune.main(["golden", "--vary", "lr=0.7", "--out", str(tmp_path / "w"), "--"], nan)
 
 
@@ -274,28 +274,27 @@ def test_anything_else_ends_the_search(tmp_path):
     ([], "name a search"),
     (["grid"], "name a search"),
     (["grid", "--vary", "lr"], "needs FLAG=VALUES"),
-    (["grid", "--vary", "lr=1..2"], "has no end of numbers"),
+    (["grid", "--vary", "lr=1..2"], "a range"),
     (["random", "--vary", "lr=2..1"], "LOW below HIGH"),
     (["random", "--vary", "lr=a..b"], "range as LOW..HIGH"),
-    (["grid", "--vary", "lr=1", "--vary", "lr=2"], "stands there twice"),
+    (["grid", "--vary", "lr=1", "--vary", "lr=2"], "--vary lr "),
     (["grid", "--vary", "out=a,b"], "a folder of its own"),
-    (["golden", "--vary", "last=tanh"], "golden multiplies a number above 0"),
-    (["golden", "--vary", "lr=1,2"], "golden multiplies a number above 0"),
-    (["hyperband", "--vary", "epochs=1..9"], "hyperband itself decides how long a trial is: leave out --epochs"),
+    (["golden", "--vary", "last=tanh"], "above 0: give --vary last"),
+    (["golden", "--vary", "lr=1,2"], "above 0: give --vary lr"),
+    (["hyperband", "--vary", "epochs=1..9"], "leave out --epochs"),
     (["hyperband", "--vary", "lr=1,2", "--", "--steps=9"], "leave out --steps"),
     (["grid", "--vary", "lr=1", "--", "--lr=2"], "it is varied"),
     (["grid", "--vary", "lr=1", "--", "--out", "x"], "a folder of its own"),
-    (["grid", "--vary", "lr=1", "--by", "beauty", "--"], "is not measured: choose one of loss, ab mse"),
-    (["grid", "--vary", "lr=1", "--by", "PSNR", "--"], "'PSNR' is not measured"),
-    (["grid", "--vary", "lr=1", "--data", "p/"], "the search has no --data: flags of the trainer stand behind --, as "
-                                                 "in ... -- --data p/"),
+    (["grid", "--vary", "lr=1", "--by", "beauty", "--"], "choose one of loss, ab mse"),
+    (["grid", "--vary", "lr=1", "--by", "PSNR", "--"], "'PSNR'"),
+    (["grid", "--vary", "lr=1", "--data", "p/"], "... -- --data p/"),
     (["grid", "--vary", "learning-rate=1"], "unrecognized arguments: --learning-rate=1"),
     (["grid", "--vary", "lr=1,none"], "argument --lr: expected a number above 0, got 'none'"),
     (["grid", "--vary", "last=tanh,relu"], "nano has no option last"),
     (["random", "--vary", "warmup=0.5..2"], "expected a number from 0 to 1, got '2'"),
     (["random", "--vary", "lr=1,2", "--vary", "optimizer=adam,lion"], "there is no optimizer 'lion'"),
     (["golden", "--vary", "lr=1", "--", "--model", "unet"], "invalid choice: 'unet'"),
-    (["--resume", "BROKEN"], "config.json does not say what this search was asked for"),
+    (["--resume", "BROKEN"], "config.json of a search"),
     (["--resume", "nowhere"], "holds no search"),
     (["--resume", "RUN"], "holds a training run"),
     (["--resume", "RUN", "--seed", "2"], "leave out everything else"),
