@@ -2,6 +2,7 @@
 import doctest
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -102,7 +103,7 @@ def test_the_recipe_for_an_operator_works(tmp_path):
         path.write_text(text, encoding="utf-8")
 
     command, = blocks(recipe, "sh")
-    command = [sys.executable, *command.split()[1:], "-q", "-p", "no:cacheprovider"]
+    command = [sys.executable, *shlex.split(command)[1:], "-q", "-p", "no:cacheprovider"]
     passed = "27 passed" if shutil.which("g++") else "21 passed"        # the CUDA kernel too
     assert passed in run(*command, cwd=tmp_path, MINICNN_NUMBA="1", PYTHONPATH=str(tmp_path))
     assert passed in run(*command, cwd=tmp_path, MINICNN_NUMBA="0", PYTHONPATH=str(tmp_path))
