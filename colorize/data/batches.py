@@ -7,8 +7,7 @@ import threading
 
 import numpy as np
 
-from minicnn.device import current, to
-from minicnn.train.data import Data
+from minicnn.train.data import Data, here
 
 from ..photo.photo import Unreadable
 from ..threads import ahead
@@ -133,7 +132,7 @@ class Batches(Data):
         for made in ahead(numbered, range(first, len(self)), self.workers):
             if made is not None:
                 nothing = False
-                yield _on_device(made)
+                yield here(made)
         if nothing:
             raise ValueError(self.useless())
 
@@ -229,12 +228,6 @@ def _groups(names, weights):
         raise ValueError(f"no photos are in the folders {', '.join(empty)}: "
                          f"choose from {', '.join(known)[:300]}")
     return [(weights.get(folder, 1), np.array(m)) for folder, m in members.items() if m]
-
-
-def _on_device(x):
-    if isinstance(x, (tuple, list)):
-        return tuple(_on_device(y) for y in x)
-    return to(current(), x) if hasattr(x, "dtype") else x
 
 
 def _to_stderr(sentence):

@@ -55,15 +55,16 @@ class Data:
 
     def _batches(self, order):
         for i in range(len(self)):
-            yield _on_device(self.batch(order[i * self.batchsize:(i + 1) * self.batchsize]))
+            yield here(self.batch(order[i * self.batchsize:(i + 1) * self.batchsize]))
 
     def __repr__(self):
         return f"{type(self).__name__}({len(self)} batches of {self.batchsize}, {self.instances} instances)"
 
 
-def _on_device(x):
+def here(x):
+    """A batch, an array or a tuple of what batches have, on the device in force."""
     if isinstance(x, (tuple, list)):
-        return tuple(_on_device(y) for y in x)
+        return tuple(here(y) for y in x)
     return to(current(), x) if hasattr(x, "dtype") else x
 
 
