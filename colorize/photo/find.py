@@ -1,7 +1,15 @@
-"""Finding files below a folder."""
+"""Which format the name of a file says, and which files are below a folder."""
 import os
 
-__all__ = ["files_below"]
+__all__ = ["SUFFIXES", "files_below", "kind_of"]
+
+SUFFIXES = {".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".tif": "TIFF",
+            ".tiff": "TIFF", ".webp": "WEBP", ".bmp": "BMP"}
+
+
+def kind_of(path):
+    """The format that the suffix of a path names, or None."""
+    return SUFFIXES.get(os.path.splitext(os.fspath(path))[1].lower())
 
 
 def files_below(folder, leave_out=None, closed=None):

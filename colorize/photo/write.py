@@ -4,27 +4,20 @@ Pixels are written in strips, so that memory never holds a large photo twice. PN
 get 8; transparent places become white in JPEG and BMP.
 """
 import io
-import os
 
 import numpy as np
 from PIL import Image
 
 from minicnn import files
 
+from .find import kind_of
 from .formats import bmp, jpeg, png, tiff, webp
 
-__all__ = ["SUFFIXES", "encode", "kind_of", "write"]
+__all__ = ["encode", "write"]
 
-SUFFIXES = {".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".tif": "TIFF",
-            ".tiff": "TIFF", ".webp": "WEBP", ".bmp": "BMP"}
 KINDS = "JPEG", "PNG", "TIFF", "WEBP", "BMP"
 STRIP = 1 << 20                             # pixels
 LONGEST = {"JPEG": 65500, "WEBP": webp.SIDE}
-
-
-def kind_of(path):
-    """The format that the suffix of a path names, or None."""
-    return SUFFIXES.get(os.path.splitext(os.fspath(path))[1].lower())
 
 
 def encode(photo, kind=None):

@@ -10,8 +10,7 @@ import os
 import re
 from collections import namedtuple
 
-from ..photo.find import files_below
-from ..photo.write import SUFFIXES, kind_of
+from ..photo.find import SUFFIXES, files_below, kind_of
 
 __all__ = ["Job", "MARKS", "Plan", "STREAM", "plan"]
 

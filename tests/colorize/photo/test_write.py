@@ -10,9 +10,10 @@ import pytest
 import tifffile
 from PIL import Image, JpegImagePlugin
 
+from colorize.photo.find import kind_of
 from colorize.photo.photo import Photo
 from colorize.photo.read import read
-from colorize.photo.write import encode, kind_of, write
+from colorize.photo.write import encode, write
 
 from .samples import image, picture, png_of, saved, tiff
 
