@@ -37,7 +37,7 @@ from .plan import MARKS, STREAM, plan
 __all__ = ["command", "main"]
 
 NAME = "colorize"
-FORCE = "--force does it again; for another photo of the same name choose another -o"
+FORCE = "--force to replace it, -o to write elsewhere"
 STRONGEST = 100                             # saturation
 FEW = 16                                    # up to so many photos, compiling kernels takes longer than it saves
 
@@ -54,13 +54,14 @@ def flags():
     taste.add_argument("--saturation", type=cli.number(0, most=STRONGEST), metavar="X",
                        help=f"how strong the colours are: 0 is grey, 1 as learned (without it: {SATURATION})")
     taste.add_argument("--temperature", type=cli.number(above=0), metavar="T",
-                       help="how careful the colours are: 1 mixes all that are possible, which looks brownish; 0.3 "
-                            "takes almost only the likeliest, which looks bold and blotchy (without it: 0.7)")
+                       help="1 mixes all colours that are possible; near 0 the likeliest wins, which is often paler, "
+                            "with blotches where two are close (without it: 0.7)")
     taste.add_argument("--hint", type=hint, action="append", default=[], metavar="X,Y,#RRGGBB",
                        help="a colour that you know, X pixels from the left and Y from the top; it spreads over the "
                             "region around that place; give --hint once for each colour")
     taste.add_argument("--compare", action="store_true",
-                       help="write one picture with before and after side by side (name.compare.jpg) instead")
+                       help="write before and after side by side (name.compare.jpg), not "
+                            "the coloured photo alone")
     taste.add_argument("--mean", action="store_true", help="only print the mean colour of each result (at saturation "
                                                            "1); write no file")
     other = parser.add_argument_group("other models (for people who train or download them)")
@@ -198,9 +199,9 @@ def summary(done, planned, to_do, seconds, args, show):
     parts += [f"{len(failed)} failed"] * bool(failed)
     parts += [f"{plural(left, 'photo')} not done because the disk is full"] * bool(left)
     if skipped and len(planned.jobs) == 1:
-        parts += [f"{cli.printable(planned.jobs[0].target)} already exists ({FORCE})"]
+        parts += [f"{cli.printable(planned.jobs[0].target)} already exists ({FORCE}); nothing was done"]
     elif skipped:
-        parts += [f"{plural(skipped, 'photo')} done before ({FORCE})"]
+        parts += [f"{plural(skipped, 'photo')} done before (--force to do them again)"]
     print("; ".join(parts), file=show)
     written = [one.job.target for one in done if one.error is None and one.job.target != STREAM]
     if written:
